@@ -1,0 +1,77 @@
+namespace SailVit.Kernels.Backends.Cpu;
+
+/// <summary>Float32 vector operations at one width; V is the vector itself (Vector512, 256, 128 or a single float).</summary>
+/// <remarks>
+/// A kernel body is written once, generic over (S, V), and the JIT specialises it for each struct pair. V stays a plain
+/// vector type (not a wrapper), so that two dozen accumulators live in registers.
+/// Masks are vectors with all bits set or clear, as the comparisons return them.
+/// </remarks>
+internal unsafe interface ISimd<V> where V : unmanaged
+{
+    /// <summary>Lanes in V.</summary>
+    static abstract int Width { get; }
+
+    static abstract V Zero { get; }
+    static abstract V Create(float value);
+    static abstract V Load(float* p);
+    static abstract void Store(float* p, V v);
+
+    /// <summary>Stores without reading the line into the cache first; p must be aligned to V's size.</summary>
+    static abstract void StoreNonTemporal(float* p, V v);
+
+    /// <summary>Loads Width bfloat16 values (bit patterns) and widens them.</summary>
+    static abstract V LoadBf16(ushort* p);
+
+    /// <summary>Rounds to nearest even (NaN stays NaN) and stores Width bfloat16 values.</summary>
+    static abstract void StoreBf16(ushort* p, V v);
+
+    /// <summary>Loads Width float16 values (bit patterns) and widens them, subnormals included.</summary>
+    static abstract V LoadF16(ushort* p);
+
+    /// <summary>Rounds to nearest even (overflow to infinity) and stores Width float16 values.</summary>
+    static abstract void StoreF16(ushort* p, V v);
+
+    /// <summary>Loads Width bytes as 0 … 255.</summary>
+    static abstract V LoadU8(byte* p);
+
+    static abstract V Add(V a, V b);
+    static abstract V Sub(V a, V b);
+    static abstract V Mul(V a, V b);
+    static abstract V Div(V a, V b);
+
+    /// <summary>a·b + c, rounded once.</summary>
+    static abstract V Fma(V a, V b, V c);
+
+    /// <summary>c − a·b, rounded once.</summary>
+    static abstract V NegFma(V a, V b, V c);
+
+    /// <summary>The larger of two; NaN if either is NaN.</summary>
+    static abstract V Max(V a, V b);
+
+    /// <summary>The smaller of two; NaN if either is NaN.</summary>
+    static abstract V Min(V a, V b);
+
+    static abstract V Abs(V a);
+    static abstract V Sqrt(V a);
+
+    /// <summary>Nearest integer, ties to even.</summary>
+    static abstract V Round(V a);
+
+    /// <summary>2^n for integral n in [-126, 127], built from its bits.</summary>
+    static abstract V Exp2Integer(V n);
+
+    static abstract V LessThan(V a, V b);
+    static abstract V Equal(V a, V b);
+
+    /// <summary>Lane-wise mask ? a : b.</summary>
+    static abstract V Select(V mask, V a, V b);
+
+    /// <summary>Whether any lane of a mask is set.</summary>
+    static abstract bool Any(V mask);
+
+    /// <summary>Sum over lanes, always in the same tree order.</summary>
+    static abstract float Sum(V a);
+
+    /// <summary>Largest lane.</summary>
+    static abstract float HorizontalMax(V a);
+}

@@ -1,0 +1,72 @@
+using System.Runtime.CompilerServices;
+
+namespace SailVit.Kernels.Backends.Cpu;
+
+/// <summary>One lane: processors without a vector unit that .NET knows, and the reference for the wider paths.</summary>
+internal readonly unsafe struct SimdScalar : ISimd<float>
+{
+    public static int Width => 1;
+
+    public static float Zero => 0;
+
+    public static float Create(float value) => value;
+
+    public static float Load(float* p) => *p;
+
+    public static void Store(float* p, float v) => *p = v;
+
+    public static void StoreNonTemporal(float* p, float v) => *p = v;
+
+    public static float LoadBf16(ushort* p) => BitConverter.UInt32BitsToSingle((uint)*p << 16);
+
+    public static void StoreBf16(ushort* p, float v)
+    {
+        uint bits = BitConverter.SingleToUInt32Bits(v);
+        *p = (ushort)((float.IsNaN(v) ? bits | 0x400000 : bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+    }
+
+    public static float LoadF16(ushort* p) => (float)BitConverter.UInt16BitsToHalf(*p);
+
+    public static void StoreF16(ushort* p, float v) => *p = BitConverter.HalfToUInt16Bits((Half)v);
+
+    public static float LoadU8(byte* p) => *p;
+
+    public static float Add(float a, float b) => a + b;
+
+    public static float Sub(float a, float b) => a - b;
+
+    public static float Mul(float a, float b) => a * b;
+
+    public static float Div(float a, float b) => a / b;
+
+    public static float Fma(float a, float b, float c) => MathF.FusedMultiplyAdd(a, b, c);
+
+    public static float NegFma(float a, float b, float c) => MathF.FusedMultiplyAdd(-a, b, c);
+
+    public static float Max(float a, float b) => MathF.Max(a, b);
+
+    public static float Min(float a, float b) => MathF.Min(a, b);
+
+    public static float Abs(float a) => MathF.Abs(a);
+
+    public static float Sqrt(float a) => MathF.Sqrt(a);
+
+    public static float Round(float a) => MathF.Round(a);
+
+    public static float Exp2Integer(float n) => BitConverter.Int32BitsToSingle(((int)n + 127) << 23);
+
+    public static float LessThan(float a, float b) => Mask(a < b);
+
+    public static float Equal(float a, float b) => Mask(a == b);
+
+    public static float Select(float mask, float a, float b) => BitConverter.SingleToInt32Bits(mask) != 0 ? a : b;
+
+    public static bool Any(float mask) => BitConverter.SingleToInt32Bits(mask) != 0;
+
+    public static float Sum(float a) => a;
+
+    public static float HorizontalMax(float a) => a;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static float Mask(bool set) => BitConverter.Int32BitsToSingle(set ? -1 : 0);
+}

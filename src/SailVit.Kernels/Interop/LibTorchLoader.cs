@@ -1,0 +1,115 @@
+using System.Runtime.InteropServices;
+using TorchSharp;
+
+namespace SailVit.Kernels.Interop;
+
+/// <summary>The search and load order; see <see cref="LibTorch"/>.</summary>
+internal static class LibTorchLoader
+{
+    private static string Library(string name) =>
+        OperatingSystem.IsWindows() ? $"{name}.dll" : OperatingSystem.IsMacOS() ? $"lib{name}.dylib" : $"lib{name}.so";
+
+    private static string TorchSharpLibrary =>
+        OperatingSystem.IsWindows() ? "LibTorchSharp.dll" : Library("LibTorchSharp");
+
+    public static LibTorchInfo Load()
+    {
+        var (folder, source) = FindLibTorch();
+        foreach (var name in (ReadOnlySpan<string>)["c10", "torch_cpu"])
+        {
+            LoadRequired(Path.Combine(folder, Library(name)));
+        }
+        bool hasCuda = LoadIfPresent(folder, "c10_cuda") & LoadIfPresent(folder, "torch_cuda");
+        LoadRequired(Path.Combine(folder, Library("torch")));
+
+        var shim = FindTorchSharp();
+        if (TryLoad(shim, out var error))
+        {
+            return new(folder, shim, Patched: false, hasCuda, source);
+        }
+        // Only the GCC 13 version requirement can be cured; any other failure is reported as it is.
+        if (!OperatingSystem.IsLinux() || !error.Contains("GLIBCXX_", StringComparison.Ordinal))
+        {
+            throw new LibTorchException($"{shim} was found but does not load: {error}");
+        }
+        return new(folder, ElfVersionPatch.LoadPatchedCopy(shim, error), Patched: true, hasCuda, source);
+    }
+
+    internal static (string Folder, string Source) FindLibTorch()
+    {
+        var required = Library("torch_cpu");
+        if (Environment.GetEnvironmentVariable(LibTorch.FolderVariable) is { Length: > 0 } forced)
+        {
+            foreach (var name in (ReadOnlySpan<string>)["c10", "torch_cpu", "torch"])
+            {
+                if (!File.Exists(Path.Combine(forced, Library(name))))
+                {
+                    throw new LibTorchException(
+                        $"{LibTorch.FolderVariable}={forced} holds no {Library(name)}. " +
+                        "Point it at the folder with libtorch's libraries (in a Python PyTorch: site-packages/torch/lib), or unset it.");
+                }
+            }
+            return (Path.GetFullPath(forced), LibTorch.FolderVariable);
+        }
+        var folders = SearchFolders().ToList();
+        return folders.FirstOrDefault(f => File.Exists(Path.Combine(f, required))) is { } found
+            ? (found, "the application's packages")
+            : throw new LibTorchException(
+                $"{required} was not found in: {string.Join(", ", folders)}. Reference the package libtorch-cpu-{Rid} in the application, " +
+                $"or set {LibTorch.FolderVariable} to a folder that holds libtorch.");
+    }
+
+    private static string FindTorchSharp() =>
+        SearchFolders().Select(f => Path.Combine(f, TorchSharpLibrary)).FirstOrDefault(File.Exists)
+        ?? throw new LibTorchException(
+            $"{TorchSharpLibrary} was not found in: {string.Join(", ", SearchFolders())}. It comes with the package TorchSharp; restore and rebuild the application.");
+
+    private static string Rid => OperatingSystem.IsWindows() ? "win-x64" : OperatingSystem.IsMacOS() ? "osx-arm64" : "linux-x64";
+
+    /// <summary>Where the host looks for native libraries: package folders in development, the application's own when published.</summary>
+    private static IEnumerable<string> SearchFolders()
+    {
+        var native = (AppContext.GetData("NATIVE_DLL_SEARCH_DIRECTORIES") as string ?? "").Split(Path.PathSeparator, StringSplitOptions.RemoveEmptyEntries);
+        var besideTorchSharp = Path.GetDirectoryName(typeof(torch).Assembly.Location);
+        return native
+            .Append(AppContext.BaseDirectory)
+            .Append(Path.Combine(AppContext.BaseDirectory, "runtimes", Rid, "native"))
+            .Append(besideTorchSharp is { Length: > 0 } ? Path.GetFullPath(Path.Combine(besideTorchSharp, "..", "..", "runtimes", Rid, "native")) : AppContext.BaseDirectory)
+            .Select(Path.GetFullPath)
+            .Distinct();
+    }
+
+    private static bool LoadIfPresent(string folder, string name)
+    {
+        var path = Path.Combine(folder, Library(name));
+        if (!File.Exists(path))
+        {
+            return false;
+        }
+        LoadRequired(path);
+        return true;
+    }
+
+    private static void LoadRequired(string path)
+    {
+        if (!TryLoad(path, out var error))
+        {
+            throw new LibTorchException($"{path} was found but does not load: {error}");
+        }
+    }
+
+    internal static bool TryLoad(string path, out string error)
+    {
+        try
+        {
+            NativeLibrary.Load(path);
+            error = "";
+            return true;
+        }
+        catch (Exception e) when (e is DllNotFoundException or BadImageFormatException)
+        {
+            error = e.Message;
+            return false;
+        }
+    }
+}

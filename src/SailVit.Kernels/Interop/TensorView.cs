@@ -1,0 +1,163 @@
+using System.Runtime.CompilerServices;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace SailVit.Kernels.Interop;
+
+/// <summary>Element types that kernels read and write, with libtorch's own codes.</summary>
+internal enum DType
+{
+    UInt8 = 0,
+    Int8 = 1,
+    Int16 = 2,
+    Int32 = 3,
+    Int64 = 4,
+    Float16 = 5,
+    Float32 = 6,
+    Float64 = 7,
+    Bool = 11,
+    BFloat16 = 15,
+}
+
+/// <summary>What a kernel needs to know of a tensor, read through the C shim in tens of nanoseconds
+/// (TorchSharp's <c>shape</c> and <c>stride()</c> cost about 1 µs each).</summary>
+/// <remarks>Sizes and strides point into the tensor: valid only while the tensor lives. Strides are in elements.</remarks>
+internal readonly unsafe struct TensorView
+{
+    private readonly long* _sizes;
+    private readonly long* _strides;
+
+    public readonly byte* Data;
+    public readonly long Length;
+    public readonly int Rank;
+    public readonly DType DType;
+
+    /// <summary>0 CPU, 1 CUDA (c10::DeviceType).</summary>
+    public readonly int DeviceType;
+
+    /// <summary>-1 for the CPU.</summary>
+    public readonly int DeviceIndex;
+
+    public TensorView(Tensor tensor)
+    {
+        var handle = tensor.Handle;
+        void* data;
+        long dim, numel;
+        long* sizes, strides;
+        int dtype, deviceType, deviceIndex;
+        int status = Shim.aoti_torch_get_data_ptr(handle, &data)
+            | Shim.aoti_torch_get_dim(handle, &dim)
+            | Shim.aoti_torch_get_numel(handle, &numel)
+            | Shim.aoti_torch_get_sizes(handle, &sizes)
+            | Shim.aoti_torch_get_strides(handle, &strides)
+            | Shim.aoti_torch_get_dtype(handle, &dtype)
+            | Shim.aoti_torch_get_device_type(handle, &deviceType)
+            | Shim.aoti_torch_get_device_index(handle, &deviceIndex);
+        if (status != 0)
+        {
+            throw new ArgumentException("The tensor is not a dense strided tensor with storage (sparse, nested and meta tensors have none); convert it with to_dense() or to a device first.", nameof(tensor));
+        }
+        Data = (byte*)data;
+        Rank = (int)dim;
+        Length = numel;
+        _sizes = sizes;
+        _strides = strides;
+        DType = (DType)dtype;
+        DeviceType = deviceType;
+        DeviceIndex = deviceIndex;
+    }
+
+    public ReadOnlySpan<long> Sizes => new(_sizes, Rank);
+
+    public ReadOnlySpan<long> Strides => new(_strides, Rank);
+
+    /// <summary>Size of a dimension; negative counts from the end.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public long Size(int dim) => _sizes[dim < 0 ? Rank + dim : dim];
+
+    /// <summary>Stride of a dimension in elements; negative counts from the end.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public long Stride(int dim) => _strides[dim < 0 ? Rank + dim : dim];
+
+    /// <summary>Whether elements lie in row-major order without gaps. Strides of size-1 dimensions do not count.</summary>
+    public bool IsContiguous
+    {
+        get
+        {
+            long expected = 1;
+            for (int d = Rank - 1; d >= 0; d--)
+            {
+                if (_sizes[d] != 1 && _strides[d] != expected)
+                {
+                    return Length == 0;
+                }
+                expected *= _sizes[d];
+            }
+            return true;
+        }
+    }
+
+    /// <summary>The tensor read as [rows, last size]; true when one row stride reaches all rows and channels are adjacent.</summary>
+    public bool TryRows(out long rows, out long width, out long rowStride)
+    {
+        width = Rank == 0 ? 1 : _sizes[Rank - 1];
+        rows = width == 0 ? 0 : Length / width;
+        rowStride = width;
+        if (Length == 0)
+        {
+            return true;
+        }
+        if (Rank > 0 && width != 1 && _strides[Rank - 1] != 1)
+        {
+            return false;
+        }
+        long expected = -1;
+        for (int d = Rank - 2; d >= 0; d--)
+        {
+            if (_sizes[d] == 1)
+            {
+                continue;
+            }
+            if (expected < 0)
+            {
+                rowStride = _strides[d];
+            }
+            else if (_strides[d] != expected)
+            {
+                return false;
+            }
+            expected = _strides[d] * _sizes[d];
+        }
+        return true;
+    }
+
+    public override string ToString() => $"[{string.Join(", ", Sizes.ToArray())}] {DType} on {(DeviceType == 0 ? "cpu" : DeviceType == 1 ? $"cuda:{DeviceIndex}" : $"device type {DeviceType}")}";
+}
+
+/// <summary>Tensors allocated by libtorch, so that its allocator and streams stay in charge.</summary>
+internal static unsafe class Allocate
+{
+    /// <summary>A new uninitialised row-major tensor on the device of <paramref name="like"/>.</summary>
+    public static Tensor Empty(ReadOnlySpan<long> sizes, DType dtype, in TensorView like) => Empty(sizes, dtype, like.DeviceType, like.DeviceIndex);
+
+    /// <summary>A new uninitialised row-major tensor.</summary>
+    public static Tensor Empty(ReadOnlySpan<long> sizes, DType dtype, int deviceType = 0, int deviceIndex = -1)
+    {
+        Span<long> strides = stackalloc long[sizes.Length];
+        long stride = 1;
+        for (int d = sizes.Length - 1; d >= 0; d--)
+        {
+            strides[d] = stride;
+            stride *= Math.Max(sizes[d], 1);
+        }
+        nint handle;
+        fixed (long* size = sizes, step = strides)
+        {
+            if (Shim.aoti_torch_empty_strided(sizes.Length, size, step, (int)dtype, deviceType, deviceIndex, &handle) != 0)
+            {
+                throw new InsufficientMemoryException($"libtorch could not allocate a tensor of shape [{string.Join(", ", sizes.ToArray())}], {dtype}. Use a smaller batch or free tensors that are no longer needed.");
+            }
+        }
+        return Tensor.UnsafeCreateTensor(handle);
+    }
+}
