@@ -1,0 +1,54 @@
+using System.Globalization;
+
+namespace SailVit.Testing;
+
+/// <summary>Seeded random configurations. <c>SAILVIT_FUZZ=10000</c> asks for about that many over all ops,
+/// <c>SAILVIT_FUZZ_SEED=n</c> repeats a single one.</summary>
+public static class RandomConfigs
+{
+    /// <summary>Sets the number of configurations over all ops.</summary>
+    public const string CountVariable = "SAILVIT_FUZZ";
+
+    /// <summary>Runs only this seed.</summary>
+    public const string SeedVariable = "SAILVIT_FUZZ_SEED";
+
+    // Fourteen fuzz tests (one per op and packing) × 150 make 2,100.
+    private const int Tests = 14;
+    private const int DefaultPerTest = 150;
+
+    /// <summary>Configurations per fuzz test.</summary>
+    public static int Count => Number(CountVariable) is { } total ? Math.Max(1, (total + Tests - 1) / Tests) : DefaultPerTest;
+
+    /// <summary>Runs <paramref name="body"/> for each seed; a failure is rethrown with the seed in its message.</summary>
+    /// <param name="name">The op.</param>
+    /// <param name="body">Draws a configuration from the generator and checks it; the seed goes into <see cref="OpCase.Seed"/>.</param>
+    public static void Run(string name, Action<Random, int> body)
+    {
+        var seeds = Number(SeedVariable) is { } seed ? [seed] : Enumerable.Range(1, Count);
+        foreach (int s in seeds)
+        {
+            try
+            {
+                body(new Random(s), s);
+            }
+            catch (Exception e)
+            {
+                throw new ProtocolException($"{name}, random configuration with seed {s} ({SeedVariable}={s} repeats it): {e.Message}", e);
+            }
+        }
+    }
+
+    /// <summary>One of <paramref name="values"/>.</summary>
+    public static T Pick<T>(this Random random, params IReadOnlyList<T> values) => values[random.Next(values.Count)];
+
+    /// <summary>True with probability <paramref name="p"/>.</summary>
+    public static bool Chance(this Random random, double p = 0.5) => random.NextDouble() < p;
+
+    private static int? Number(string variable)
+    {
+        var text = Environment.GetEnvironmentVariable(variable);
+        return string.IsNullOrEmpty(text) ? null
+            : int.TryParse(text, CultureInfo.InvariantCulture, out int value) && value > 0 ? value
+            : throw new ArgumentException($"{variable}={text} is not a positive whole number.");
+    }
+}
