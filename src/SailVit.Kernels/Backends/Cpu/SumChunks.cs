@@ -1,0 +1,58 @@
+using SailVit.Kernels.Interop;
+
+namespace SailVit.Kernels.Backends.Cpu;
+
+/// <summary>How many items of a given size make a range worth handing to a thread.</summary>
+internal static class RowGrain
+{
+    private const long Elements = 16384;
+
+    public static long Of(long elementsPerItem) => Math.Max(1, Elements / Math.Max(elementsPerItem, 1));
+}
+
+/// <summary>Adds partial sums of chunks in chunk order: the deterministic end of a reduction over rows.</summary>
+internal static unsafe class SumChunks
+{
+    // Columns of one work item.
+    private const long Columns = 256;
+
+    /// <summary>result[i] = Σ over c of partials[c · stride + i], for i below width, rounded to the result's type.</summary>
+    public static void Run(float* partials, long chunks, long stride, byte* result, DType resultType, long width) =>
+        ElementDispatch.For(resultType, new Call(partials, chunks, stride, result, width));
+
+    private readonly struct Call(float* partials, long chunks, long stride, byte* result, long width) : IElementCall
+    {
+        public void Invoke<T>() where T : unmanaged, IElement
+        {
+            long items = (width + Columns - 1) / Columns;
+            CpuBackend.Run(new Kernel<T>(partials, chunks, stride, result, width), items, RowGrain.Of(Columns * chunks));
+        }
+    }
+
+    private readonly struct Kernel<T>(float* partials, long chunks, long stride, byte* result, long width) : ICpuKernel
+        where T : unmanaged, IElement
+    {
+        public void Run<S, V>(long begin, long end) where S : struct, ISimd<V> where V : unmanaged
+        {
+            long i = begin * Columns, stop = Math.Min(width, end * Columns);
+            for (; i + S.Width <= stop; i += S.Width)
+            {
+                T.Store<S, V>(result, i, Sum<S, V>(i));
+            }
+            for (; i < stop; i++)
+            {
+                T.Store<SimdScalar, float>(result, i, Sum<SimdScalar, float>(i));
+            }
+        }
+
+        private V Sum<S, V>(long i) where S : struct, ISimd<V> where V : unmanaged
+        {
+            var sum = S.Zero;
+            for (long chunk = 0; chunk < chunks; chunk++)
+            {
+                sum = S.Add(sum, S.Load(partials + (chunk * stride) + i));
+            }
+            return sum;
+        }
+    }
+}

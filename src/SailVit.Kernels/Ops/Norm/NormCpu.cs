@@ -1,0 +1,172 @@
+using System.Runtime.CompilerServices;
+using SailVit.Kernels.Backends.Cpu;
+
+namespace SailVit.Kernels.Ops.Norm;
+
+/// <summary>Arguments of the forward kernel. Strides are in elements; outputs are row-major.</summary>
+internal unsafe struct NormForwardArgs
+{
+    public byte* X;
+    public long XStride;
+
+    /// <summary>Added to x before the norm; null for none.</summary>
+    public byte* Residual;
+    public long ResidualStride;
+
+    /// <summary>[Width] float32; ones and zeros where the norm is not affine.</summary>
+    public float* Gamma;
+    public float* Beta;
+    public byte* Y;
+
+    /// <summary>x + residual, rounded to the residual's type; null without a residual.</summary>
+    public byte* Sum;
+
+    /// <summary>[2, Rows]: μ, then r. Null at inference.</summary>
+    public float* Statistics;
+    public long Rows;
+    public long Width;
+    public double Eps;
+}
+
+/// <summary>Normalises rows [begin, end). T: type of x and y. R: type of the residual stream.</summary>
+internal unsafe struct NormForward<T, R, N>(NormForwardArgs args) : ICpuKernel
+    where T : unmanaged, IElement
+    where R : unmanaged, IElement
+    where N : unmanaged, INormKind
+{
+    private NormForwardArgs _a = args;
+
+    public void Run<S, V>(long begin, long end) where S : struct, ISimd<V> where V : unmanaged
+    {
+        using var lease = Workspace.Rent(_a.Width * sizeof(float));
+        for (long row = begin; row < end; row++)
+        {
+            byte* source = _a.X + (row * _a.XStride * T.Size);
+            float* x = _a.Residual == null
+                ? RowLoad.Widen<S, V, T>(source, _a.Width, lease.Floats)
+                : AddResidual<S, V>(source, row, lease.Floats);
+            var statistics = RowStatistics.Of<S, V, N>(x, _a.Width, _a.Eps);
+            if (_a.Statistics != null)
+            {
+                _a.Statistics[row] = statistics.Mean + statistics.MeanRest;
+                _a.Statistics[_a.Rows + row] = statistics.Rstd;
+            }
+            Write<S, V>(x, statistics, _a.Y + (row * _a.Width * T.Size));
+        }
+    }
+
+    // The norm reads the unrounded float32 sum; only the stored residual is rounded.
+    private readonly float* AddResidual<S, V>(byte* x, long row, float* buffer) where S : struct, ISimd<V> where V : unmanaged
+    {
+        byte* residual = _a.Residual + (row * _a.ResidualStride * R.Size);
+        byte* sum = _a.Sum + (row * _a.Width * R.Size);
+        long i = 0;
+        for (; i + S.Width <= _a.Width; i += S.Width)
+        {
+            AddAt<S, V>(x, residual, sum, buffer, i);
+        }
+        for (; i < _a.Width; i++)
+        {
+            AddAt<SimdScalar, float>(x, residual, sum, buffer, i);
+        }
+        return buffer;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void AddAt<S, V>(byte* x, byte* residual, byte* sum, float* buffer, long i) where S : struct, ISimd<V> where V : unmanaged
+    {
+        var v = S.Add(T.Load<S, V>(x, i), R.Load<S, V>(residual, i));
+        S.Store(buffer + i, v);
+        R.Store<S, V>(sum, i, v);
+    }
+
+    private readonly void Write<S, V>(float* x, RowStatistics statistics, byte* y) where S : struct, ISimd<V> where V : unmanaged
+    {
+        float* gamma = _a.Gamma, beta = _a.Beta;
+        long i = 0, n = _a.Width;
+        for (; i + S.Width <= n; i += S.Width)
+        {
+            T.Store<S, V>(y, i, Normalise<S, V>(x, gamma, beta, statistics, i));
+        }
+        for (; i < n; i++)
+        {
+            T.Store<SimdScalar, float>(y, i, Normalise<SimdScalar, float>(x, gamma, beta, statistics, i));
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static V Normalise<S, V>(float* x, float* gamma, float* beta, RowStatistics s, long i) where S : struct, ISimd<V> where V : unmanaged
+    {
+        var v = S.Load(x + i);
+        if (!N.Centers)
+        {
+            return S.Mul(S.Mul(v, S.Create(s.Rstd)), S.Load(gamma + i));
+        }
+        v = S.Sub(S.Sub(v, S.Create(s.Mean)), S.Create(s.MeanRest));
+        return S.Fma(S.Mul(v, S.Create(s.Rstd)), S.Load(gamma + i), S.Load(beta + i));
+    }
+}
+
+/// <summary>Mean (in two parts, the second below float32's resolution of the first) and 1/√(σ² + ε) of a row.</summary>
+internal readonly unsafe struct RowStatistics(float mean, float meanRest, float rstd)
+{
+    public readonly float Mean = mean;
+    public readonly float MeanRest = meanRest;
+    public readonly float Rstd = rstd;
+
+    /// <remarks>Two passes, since E[x²] − μ² cancels once |μ| is far above σ, as in the last ViT blocks. The second pass
+    /// also corrects the mean by what the first one lost. Source: Chan, Golub and LeVeque 1983, eq. 1.7.</remarks>
+    public static RowStatistics Of<S, V, N>(float* x, long n, double eps)
+        where S : struct, ISimd<V>
+        where V : unmanaged
+        where N : struct, INormKind
+    {
+        if (!N.Centers)
+        {
+            float squares = RowSum.Over<S, V, Squares>(new(x), n).First;
+            return new(0, 0, Rsqrt((squares / (double)n) + eps));
+        }
+        float mean = (float)(RowSum.Over<S, V, Values>(new(x), n).First / (double)n);
+        var (rest, deviations) = RowSum.Over<S, V, Deviations>(new(x, mean), n);
+        double meanRest = rest / (double)n;
+        double variance = Math.Max(0, (deviations / (double)n) - (meanRest * meanRest));
+        return new(mean, (float)meanRest, Rsqrt(variance + eps));
+    }
+
+    private static float Rsqrt(double value) => (float)(1 / Math.Sqrt(value));
+
+    private readonly struct Values(float* x) : IRowTerms
+    {
+        private readonly float* _x = x;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public void Add<S, V>(long i, ref V first, ref V second) where S : struct, ISimd<V> where V : unmanaged =>
+            first = S.Add(first, S.Load(_x + i));
+    }
+
+    private readonly struct Squares(float* x) : IRowTerms
+    {
+        private readonly float* _x = x;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public void Add<S, V>(long i, ref V first, ref V second) where S : struct, ISimd<V> where V : unmanaged
+        {
+            var v = S.Load(_x + i);
+            first = S.Fma(v, v, first);
+        }
+    }
+
+    private readonly struct Deviations(float* x, float mean) : IRowTerms
+    {
+        private readonly float* _x = x;
+        private readonly float _mean = mean;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public void Add<S, V>(long i, ref V first, ref V second) where S : struct, ISimd<V> where V : unmanaged
+        {
+            var d = S.Sub(S.Load(_x + i), S.Create(_mean));
+            first = S.Add(first, d);
+            second = S.Fma(d, d, second);
+        }
+    }
+}

@@ -1,0 +1,94 @@
+using SailVit.Kernels.Interop;
+using static TorchSharp.torch;
+
+namespace SailVit.Kernels.Tensors;
+
+/// <summary>A tensor read as rows: [Count, Width], channels adjacent, one stride between rows.</summary>
+/// <remarks>The default value stands for "no tensor": its pointer is null.</remarks>
+internal readonly unsafe struct Rows : IDisposable
+{
+    private readonly Tensor? _copy;
+
+    private Rows(in TensorView view, Tensor? copy, long count, long width, long stride)
+    {
+        _copy = copy;
+        Data = view.Data;
+        Count = count;
+        Width = width;
+        Stride = stride;
+        DType = view.DType;
+    }
+
+    public byte* Data { get; }
+
+    public long Count { get; }
+
+    public long Width { get; }
+
+    /// <summary>Elements from one row to the next; 0 when all rows are one (an expanded tensor).</summary>
+    public long Stride { get; }
+
+    public DType DType { get; }
+
+    /// <summary>Whether the layout was one that no row stride reaches, so that the rows are those of a copy.</summary>
+    public bool IsCopy => _copy is not null;
+
+    /// <summary>Reads a tensor as rows over its last <paramref name="trailing"/> dimensions; copies it where one row
+    /// stride does not reach all rows. The default value for null.</summary>
+    public static Rows Of(Tensor? tensor, int trailing)
+    {
+        if (tensor is null)
+        {
+            return default;
+        }
+        if (TryOf(new TensorView(tensor), null, trailing, out var rows))
+        {
+            return rows;
+        }
+        var copy = tensor.contiguous();
+        TryOf(new TensorView(copy), copy, trailing, out rows);
+        return rows;
+    }
+
+    /// <summary>Frees the copy, if there is one.</summary>
+    public void Dispose() => _copy?.Dispose();
+
+    private static bool TryOf(in TensorView view, Tensor? copy, int trailing, out Rows rows)
+    {
+        int split = view.Rank - trailing;
+        long width = 1;
+        bool adjacent = true;
+        for (int d = view.Rank - 1; d >= split; d--)
+        {
+            adjacent &= view.Size(d) == 1 || view.Stride(d) == width;
+            width *= view.Size(d);
+        }
+        long count = width == 0 ? 0 : view.Length / width;
+        bool regular = TryRowStride(view, split, width, out long stride);
+        rows = new(view, copy, count, width, stride);
+        return (adjacent && regular) || view.Length == 0;
+    }
+
+    private static bool TryRowStride(in TensorView view, int split, long width, out long stride)
+    {
+        stride = width;
+        long? expected = null;
+        for (int d = split - 1; d >= 0; d--)
+        {
+            if (view.Size(d) == 1)
+            {
+                continue;
+            }
+            if (expected is null)
+            {
+                stride = view.Stride(d);
+            }
+            else if (view.Stride(d) != expected)
+            {
+                return false;
+            }
+            expected = view.Stride(d) * view.Size(d);
+        }
+        return true;
+    }
+}
