@@ -13,6 +13,7 @@ namespace SailVit.Kernels.Interop;
 /// an exception in forward would leak the node: it is kept until the node is released;
 /// TorchSharp keeps an empty copy of every output with the node: it is released before this returns;
 /// raw kernels are not differentiable, so double backward would be silently wrong: it raises;
+/// a leaf's gradient would be cloned on arrival: it is handed over without a copy;
 /// wrappers of saved tensors and returned gradients are disposed on whichever thread the engine runs.
 /// </remarks>
 /// <typeparam name="TSelf">The function itself.</typeparam>
@@ -66,12 +67,18 @@ internal abstract class OpFunction<TSelf, TState> : autograd.MultiTensorFunction
         using var scope = NewDisposeScope();
         var arguments = new object?[inputs.Length + 1];
         arguments[0] = call;
-        inputs.CopyTo(arguments, 1);
+        Array.ConvertAll(inputs, ThroughView).CopyTo(arguments, 1);
         var outputs = apply(arguments!).ToArray();
         call.ForwardFailure?.Throw();
         scope.MoveToOuter(outputs);
         return outputs;
     }
+
+    // libtorch adopts a leaf's first gradient only if nobody else holds that tensor; ours is still held by its wrapper, and
+    // would be cloned: one more copy of all gradients. A view between leaf and op hands it a tensor of its own, on the
+    // same storage.
+    private static Tensor? ThroughView(Tensor? input) =>
+        input is { requires_grad: true, is_leaf: true } && new TensorView(input).IsContiguous ? input.view(new TensorView(input).Sizes.ToArray()) : input;
 
     private static Tensor[] RunInference(TState state, Tensor?[] inputs)
     {

@@ -12,6 +12,7 @@ public sealed class OpFunctionTests
         public double Factor { get; init; } = 3;
         public Exception? FailForward { get; init; }
         public Exception? FailBackward { get; init; }
+        public nint ReturnedGradient { get; set; }
     }
 
     /// <summary>y = factor·x², by plain torch ops: enough to exercise the base.</summary>
@@ -35,7 +36,12 @@ public sealed class OpFunctionTests
             {
                 throw failure;
             }
-            return [2 * state.Factor * saved[0]! * grads[0]!];
+            var dx = 2 * state.Factor * saved[0]! * grads[0]!;
+            unsafe
+            {
+                state.ReturnedGradient = (nint)new TensorView(dx).Data;
+            }
+            return [dx];
         }
     }
 
@@ -81,6 +87,17 @@ public sealed class OpFunctionTests
         h.add_(1);
         var e = Assert.Throws<BackwardException>(() => BackwardException.Run(loss));
         Assert.Contains("modified by an inplace operation", e.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public unsafe void GradientOfALeaf_IsAdoptedWithoutACopy()
+    {
+        using var scope = NewDisposeScope();
+        var x = ones(1000).requires_grad_();
+        var options = new Options();
+        Square.Run(options, x)[0].sum().backward();
+        Assert.Equal(options.ReturnedGradient, (nint)new TensorView(x.grad!).Data);
+        Assert.True(x.grad!.allclose(6 * x.detach()));
     }
 
     [Fact]
