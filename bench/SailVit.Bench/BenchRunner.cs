@@ -1,0 +1,79 @@
+using System.Diagnostics;
+using System.Reflection;
+using SailVit.Bench.Measuring;
+using static TorchSharp.torch;
+
+namespace SailVit.Bench;
+
+/// <summary>How far a run is.</summary>
+/// <param name="Done">Finished cases.</param>
+/// <param name="Total">All cases.</param>
+/// <param name="Next">What runs now; empty at the end.</param>
+/// <param name="Left">Estimate of the time left; null before the first case is done.</param>
+public readonly record struct BenchProgress(int Done, int Total, string Next, TimeSpan? Left);
+
+/// <summary>Finds and runs op benchmarks.</summary>
+public static class BenchRunner
+{
+    /// <summary>All cases of all ops in this assembly, ops in alphabetical order.</summary>
+    public static IReadOnlyList<BenchCase> AllOps() =>
+    [
+        .. Assembly.GetExecutingAssembly().GetTypes()
+            .Where(t => t is { IsClass: true, IsAbstract: false } && t.IsAssignableTo(typeof(IOpBench)))
+            .OrderBy(t => t.Name, StringComparer.Ordinal)
+            .SelectMany(t => ((IOpBench)Activator.CreateInstance(t)!).Cases()),
+    ];
+
+    /// <summary>Measures each case; a row is yielded as soon as it is known.</summary>
+    public static IEnumerable<BenchRow> Run(IReadOnlyList<BenchCase> cases, Limits limits, TimingOptions options, Action<BenchProgress>? progress = null)
+    {
+        ArgumentNullException.ThrowIfNull(cases);
+        WarmMemory.Keep();
+        var watch = Stopwatch.StartNew();
+        for (int i = 0; i < cases.Count; i++)
+        {
+            var c = cases[i];
+            progress?.Invoke(new(i, cases.Count, $"{c.Op} {c.Shape} {Names.Of(c.DType)} {Names.Of(c.Direction)}", i == 0 ? null : watch.Elapsed * (cases.Count - i) / i));
+            yield return Measure(c, limits, options);
+        }
+        progress?.Invoke(new(cases.Count, cases.Count, "", TimeSpan.Zero));
+    }
+
+    /// <summary>Measures one case.</summary>
+    public static BenchRow Measure(BenchCase c, Limits limits, TimingOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(c);
+        ArgumentNullException.ThrowIfNull(limits);
+        using var scope = NewDisposeScope();
+        using var pair = c.Create();
+        // Errors first: a wrong result is not worth timing, and both sides get their first call out of the way.
+        var (error, baselineError) = Errors(pair);
+        var timing = Timing.Interleaved(pair, options);
+        return new()
+        {
+            Op = c.Op,
+            Shape = c.Shape,
+            DType = Names.Of(c.DType),
+            Direction = Names.Of(c.Direction),
+            Backend = "cpu",
+            Ms = timing.Ours.Median,
+            Baseline = c.Baseline,
+            BaselineMs = timing.Stock.Median,
+            FractionOfLimit = limits.Seconds(c.Work) * 1e3 / timing.Ours.Median,
+            RelError = error,
+            BaselineRelError = baselineError,
+            MsP10 = timing.Ours.P10,
+            MsP90 = timing.Ours.P90,
+            BaselineMsP10 = timing.Stock.P10,
+            BaselineMsP90 = timing.Stock.P90,
+        };
+    }
+
+    private static (double? Ours, double? Stock) Errors(BenchPair pair)
+    {
+        using var scope = NewDisposeScope();
+        return pair.Reference() is { } reference
+            ? (RelativeError.Worst(pair.Ours(), reference), RelativeError.Worst(pair.Stock(), reference))
+            : (null, null);
+    }
+}

@@ -1,0 +1,86 @@
+using System.Diagnostics;
+using static TorchSharp.torch;
+
+namespace SailVit.Bench.Measuring;
+
+/// <summary>How long and how often to measure.</summary>
+/// <param name="Samples">Samples of each side.</param>
+/// <param name="SampleMs">A sample repeats the call until it lasts about this long.</param>
+/// <param name="WarmupMs">Each side runs this long before, at least twice.</param>
+public sealed record TimingOptions(int Samples, double SampleMs, double WarmupMs)
+{
+    /// <summary>For results that are recorded.</summary>
+    public static TimingOptions Full { get; } = new(21, 4, 150);
+
+    /// <summary>For a look.</summary>
+    public static TimingOptions Quick { get; } = new(5, 2, 40);
+}
+
+/// <summary>Milliseconds per call of two sides.</summary>
+/// <param name="Ours">Ours.</param>
+/// <param name="Stock">The baseline.</param>
+public readonly record struct PairTiming(Spread Ours, Spread Stock);
+
+/// <summary>Times two sides strictly in turn, so that a slow moment of the machine hits both.</summary>
+public static class Timing
+{
+    /// <summary>Runs both sides of <paramref name="pair"/>. Results are disposed after every call on both sides alike, so the
+    /// allocator hands the same warm memory out again.</summary>
+    public static PairTiming Interleaved(BenchPair pair, TimingOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(pair);
+        ArgumentNullException.ThrowIfNull(options);
+        double oursMs = Warm(pair.Ours, options), stockMs = Warm(pair.Stock, options);
+        int oursCalls = Calls(oursMs, options), stockCalls = Calls(stockMs, options);
+        var ours = new double[options.Samples];
+        var stock = new double[options.Samples];
+        SettleGarbage();
+        for (int i = 0; i < options.Samples; i++)
+        {
+            // Who goes first alternates: the second finds the caches as the first left them.
+            if (i % 2 == 0)
+            {
+                ours[i] = Sample(pair.Ours, oursCalls);
+                stock[i] = Sample(pair.Stock, stockCalls);
+            }
+            else
+            {
+                stock[i] = Sample(pair.Stock, stockCalls);
+                ours[i] = Sample(pair.Ours, oursCalls);
+            }
+        }
+        return new(Spread.Of(ours), Spread.Of(stock));
+    }
+
+    private static int Calls(double ms, TimingOptions options) => (int)Math.Clamp(Math.Ceiling(options.SampleMs / ms), 1, 100_000);
+
+    // Returns the time of the fastest call.
+    private static double Warm(Func<Tensor[]> side, TimingOptions options)
+    {
+        double best = double.PositiveInfinity;
+        var watch = Stopwatch.StartNew();
+        for (int calls = 0; calls < 2 || watch.Elapsed.TotalMilliseconds < options.WarmupMs; calls++)
+        {
+            best = Math.Min(best, Sample(side, 1));
+        }
+        return Math.Max(best, 1e-4);
+    }
+
+    private static double Sample(Func<Tensor[]> side, int calls)
+    {
+        long start = Stopwatch.GetTimestamp();
+        for (int i = 0; i < calls; i++)
+        {
+            using var scope = NewDisposeScope();
+            side();
+        }
+        return Stopwatch.GetElapsedTime(start).TotalMilliseconds / calls;
+    }
+
+    private static void SettleGarbage()
+    {
+        GC.Collect();
+        GC.WaitForPendingFinalizers();
+        GC.Collect();
+    }
+}

@@ -1,0 +1,27 @@
+using SailVit.Kernels;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace SailVit.Bench.Ops;
+
+/// <summary>RMSNorm over the encoder's rows.</summary>
+internal sealed class RmsNormBench : IOpBench
+{
+    private const double Eps = 1e-5;
+
+    public IEnumerable<BenchCase> Cases() => Inputs.DTypes.SelectMany(dtype => new OpBench
+    {
+        Op = "rms_norm",
+        Shape = "1024x1024",
+        DType = dtype,
+        Inputs = () => [Inputs.Normal(dtype, 1024, 1024), Inputs.Gain(dtype, 1024)],
+        Ours = t => [functional.rms_norm(t[0], [1024], t[1], Eps)],
+        Stock = t => [Stock(t[0], t[1])],
+        Baseline = "pow, mean, rsqrt, mul",
+        Forward = Work.Elements(dtype, reads: 1, writes: 1, 1024, 1024),
+        Backward = Work.Elements(dtype, reads: 2, writes: 1, 1024, 1024),
+    }.Cases());
+
+    // TorchSharp has no RMSNorm: the composition that its users write.
+    private static Tensor Stock(Tensor x, Tensor weight) => x * (x.pow(2).mean([-1], keepdim: true) + Eps).rsqrt() * weight;
+}

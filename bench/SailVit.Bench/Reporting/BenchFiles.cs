@@ -1,0 +1,89 @@
+using System.Globalization;
+using System.Text;
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using SailVit.Bench.Measuring;
+
+namespace SailVit.Bench.Reporting;
+
+/// <summary>Writes rows as JSON and Markdown. Files are written beside and renamed: never half a file.</summary>
+public static class BenchFiles
+{
+    private static readonly JsonSerializerOptions Json = new() { WriteIndented = true, NumberHandling = JsonNumberHandling.AllowNamedFloatingPointLiterals };
+
+    /// <summary>An array of rows.</summary>
+    public static void WriteJson(string path, IReadOnlyList<BenchRow> rows) => Write(path, JsonSerializer.Serialize(rows, Json) + "\n");
+
+    /// <summary>Reads what <see cref="WriteJson"/> wrote.</summary>
+    public static IReadOnlyList<BenchRow> ReadJson(string path) => JsonSerializer.Deserialize<BenchRow[]>(File.ReadAllText(path), Json) ?? [];
+
+    /// <summary>Records a run under <paramref name="folder"/>/&lt;processor&gt;: &lt;kind&gt;.json, &lt;kind&gt;.md and versions.txt.</summary>
+    /// <returns>The folder written to.</returns>
+    public static string Record(string folder, string kind, IReadOnlyList<BenchRow> rows, Machine machine, Limits limits)
+    {
+        ArgumentNullException.ThrowIfNull(machine);
+        var target = Path.Combine(folder, machine.Slug);
+        Directory.CreateDirectory(target);
+        WriteJson(Path.Combine(target, $"{kind}.json"), rows);
+        Write(Path.Combine(target, $"{kind}.md"), Markdown(kind, rows, machine, limits));
+        Write(Path.Combine(target, "versions.txt"), string.Join('\n', machine.Lines()) + "\n");
+        return target;
+    }
+
+    /// <summary>The table with what is needed to read it.</summary>
+    public static string Markdown(string kind, IReadOnlyList<BenchRow> rows, Machine machine, Limits limits)
+    {
+        ArgumentNullException.ThrowIfNull(rows);
+        ArgumentNullException.ThrowIfNull(machine);
+        ArgumentNullException.ThrowIfNull(limits);
+        var text = new StringBuilder();
+        text.Append(CultureInfo.InvariantCulture, $"# Benchmarks: {kind}\n\n```\n{string.Join('\n', machine.Lines())}\n");
+        text.Append(CultureInfo.InvariantCulture, $"limits      {limits.FlopsPerSecond / 1e9:f0} GFLOP/s float32 multiply-add, {limits.BytesPerSecond / 1e9:f1} GB/s copy\n```\n\n");
+        text.Append(CultureInfo.InvariantCulture, $"Ours against stock TorchSharp in the same process, strictly in turn, medians. Errors are relative to float64. `sailvit bench {kind} --record` repeats this.\n\n");
+        bool memory = rows.Any(r => r.PeakMb is not null);
+        Line(text, ["op", "shape", "dtype", "direction", "ms", "baseline ms", "speed-up", "of limit", "error", "baseline error", .. memory ? ["peak MB", "baseline peak MB"] : Array.Empty<string>(), "baseline"]);
+        Line(text, [.. Enumerable.Repeat("---", 4), .. Enumerable.Repeat("---:", memory ? 8 : 6), "---"]);
+        foreach (var row in rows)
+        {
+            Line(text, [row.Op, row.Shape, row.DType, row.Direction, .. Numbers(row, memory), row.Baseline]);
+        }
+        return text.ToString();
+    }
+
+    /// <summary>The numbers of a row as tables show them.</summary>
+    public static IEnumerable<string> Numbers(BenchRow row, bool memory)
+    {
+        ArgumentNullException.ThrowIfNull(row);
+        yield return Milliseconds(row.Ms);
+        yield return Milliseconds(row.BaselineMs);
+        yield return string.Create(CultureInfo.InvariantCulture, $"{row.Speedup:f2} ×");
+        yield return string.Create(CultureInfo.InvariantCulture, $"{row.FractionOfLimit:p0}");
+        yield return Error(row.RelError);
+        yield return Error(row.BaselineRelError);
+        if (memory)
+        {
+            yield return row.PeakMb?.ToString("f0", CultureInfo.InvariantCulture) ?? "";
+            yield return row.BaselinePeakMb?.ToString("f0", CultureInfo.InvariantCulture) ?? "";
+        }
+    }
+
+    private static string Milliseconds(double ms) => ms.ToString(ms < 1 ? "f4" : ms < 100 ? "f2" : "f0", CultureInfo.InvariantCulture);
+
+    private static string Error(double? error) => error?.ToString("0.0e-0", CultureInfo.InvariantCulture) ?? "";
+
+    private static void Line(StringBuilder text, IEnumerable<string> cells) => text.Append("| ").AppendJoin(" | ", cells).Append(" |\n");
+
+    private static void Write(string path, string text)
+    {
+        var beside = $"{path}.{Environment.ProcessId}.tmp";
+        try
+        {
+            File.WriteAllText(beside, text);
+            File.Move(beside, path, overwrite: true);
+        }
+        finally
+        {
+            File.Delete(beside);
+        }
+    }
+}

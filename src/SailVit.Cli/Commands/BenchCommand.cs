@@ -1,0 +1,105 @@
+using System.CommandLine;
+using System.Diagnostics;
+using SailVit.Bench;
+using SailVit.Bench.Measuring;
+using SailVit.Bench.Reporting;
+using Spectre.Console;
+using static TorchSharp.torch;
+
+namespace SailVit.Cli.Commands;
+
+/// <summary><c>sailvit bench ops|model</c>: ours against stock TorchSharp, in one process, strictly in turn.</summary>
+internal static class BenchCommand
+{
+    private static readonly Option<string?> Filter = new("--filter")
+    {
+        Description = "Words that must occur in op, shape, dtype or direction; * and ? are wildcards: --filter \"linear* forward\".",
+    };
+
+    private static readonly Option<ScalarType?> DType = new("--dtype")
+    {
+        Description = "Only float32, bfloat16 or float16.",
+        CustomParser = result =>
+        {
+            try
+            {
+                return Names.DType(result.Tokens[0].Value);
+            }
+            catch (ArgumentException e)
+            {
+                result.AddError(e.Message);
+                return null;
+            }
+        },
+    };
+
+    private static readonly Option<bool> Quick = new("--quick") { Description = "Fewer samples: a look, not a record." };
+
+    private static readonly Option<FileInfo?> JsonFile = new("--json") { Description = "Write the rows to this file.", HelpName = "OUT" };
+
+    private static readonly Option<bool> Record = new("--record") { Description = "Write table, rows and versions under --results." };
+
+    private static readonly Option<DirectoryInfo> Results = new("--results")
+    {
+        Description = "Folder of recorded results, one folder per processor in it.",
+        DefaultValueFactory = _ => new DirectoryInfo(Path.Combine("bench", "results")),
+    };
+
+    public static Command Create()
+    {
+        var command = new Command("bench", "Measure ops or models against stock TorchSharp.");
+        command.Subcommands.Add(Ops());
+        return command;
+    }
+
+    private static Command Ops()
+    {
+        var command = new Command("ops", "Every op, forward and forward + backward.") { Filter, DType, Quick, JsonFile, Record, Results };
+        command.SetAction(result =>
+        {
+            var filter = new BenchFilter(result.GetValue(Filter), result.GetValue(DType));
+            var cases = BenchRunner.AllOps().Where(filter.Takes).ToList();
+            if (cases.Count == 0)
+            {
+                throw new ArgumentException($"No benchmark matches --filter \"{result.GetValue(Filter)}\"; there are: {string.Join(", ", BenchRunner.AllOps().Select(c => c.Op).Distinct())}.");
+            }
+            var options = result.GetValue(Quick) ? TimingOptions.Quick : TimingOptions.Full;
+            return Run(result, "ops", limits => (cases.Count, progress => BenchRunner.Run(cases, limits, options, progress)));
+        });
+        return command;
+    }
+
+    private static int Run(ParseResult result, string kind, Func<Limits, (int Count, Func<Action<BenchProgress>, IEnumerable<BenchRow>> Rows)> prepare)
+    {
+        var machine = Machine.Current();
+        foreach (var line in machine.Lines())
+        {
+            AnsiConsole.WriteLine(line);
+        }
+        WarnIfNotOptimised();
+        var limits = Limits.Measure();
+        AnsiConsole.WriteLine($"limits      {limits.FlopsPerSecond / 1e9:f0} GFLOP/s float32 multiply-add, {limits.BytesPerSecond / 1e9:f1} GB/s copy");
+        AnsiConsole.WriteLine();
+
+        var (_, measure) = prepare(limits);
+        var rows = BenchTable.Show(measure);
+        if (result.GetValue(JsonFile) is { } file)
+        {
+            BenchFiles.WriteJson(file.FullName, rows);
+        }
+        if (result.GetValue(Record))
+        {
+            AnsiConsole.WriteLine($"recorded in {BenchFiles.Record(result.GetValue(Results)!.FullName, kind, rows, machine, limits)}");
+        }
+        return 0;
+    }
+
+    private static void WarnIfNotOptimised()
+    {
+        var debuggable = (DebuggableAttribute?)Attribute.GetCustomAttribute(typeof(Kernels.Backends.Cpu.Cpu).Assembly, typeof(DebuggableAttribute));
+        if (debuggable is { IsJITOptimizerDisabled: true })
+        {
+            AnsiConsole.MarkupLine("[yellow]This is a Debug build: our side is not optimised. Build with -c Release.[/]");
+        }
+    }
+}

@@ -1,0 +1,66 @@
+using SailVit.Bench;
+using SailVit.Bench.Reporting;
+using Spectre.Console;
+
+namespace SailVit.Cli.Commands;
+
+/// <summary>Shows rows while they are measured, with the time left.</summary>
+internal static class BenchTable
+{
+    private const int WideEnough = 200;
+
+    /// <summary>Runs the measurement and returns its rows.</summary>
+    public static IReadOnlyList<BenchRow> Show(Func<Action<BenchProgress>, IEnumerable<BenchRow>> measure)
+    {
+        var rows = new List<BenchRow>();
+        if (AnsiConsole.Profile.Capabilities.Interactive)
+        {
+            var table = Empty(false);
+            AnsiConsole.Live(table).Start(live =>
+            {
+                void Progress(BenchProgress p)
+                {
+                    table.Caption(Markup.Escape(Describe(p)));
+                    live.Refresh();
+                }
+                foreach (var row in measure(Progress))
+                {
+                    rows.Add(row);
+                    Add(table, row, false);
+                    live.Refresh();
+                }
+            });
+            return rows;
+        }
+        // Into a file or a pipe: progress goes to standard error, the table comes once and is not folded to 80 columns.
+        AnsiConsole.Profile.Width = WideEnough;
+        rows.AddRange(measure(p => Console.Error.WriteLine(Describe(p))));
+        bool memory = rows.Any(r => r.PeakMb is not null);
+        var final = Empty(memory);
+        rows.ForEach(row => Add(final, row, memory));
+        AnsiConsole.Write(final);
+        return rows;
+    }
+
+    private static Table Empty(bool memory)
+    {
+        var table = new Table().Border(TableBorder.Simple).AddColumns("op", "shape", "dtype", "direction");
+        foreach (var name in (string[])["ms", "baseline", "speed-up", "of limit", "error", "baseline", .. memory ? ["peak MB", "baseline"] : Array.Empty<string>()])
+        {
+            table.AddColumn(new TableColumn(name).RightAligned());
+        }
+        return table.AddColumn("baseline ops");
+    }
+
+    private static void Add(Table table, BenchRow row, bool memory)
+    {
+        var cells = BenchFiles.Numbers(row, memory).Select(Markup.Escape).ToArray();
+        // The speed-up: losses stand out.
+        cells[2] = row.Speedup < 1 ? $"[red]{cells[2]}[/]" : $"[green]{cells[2]}[/]";
+        table.AddRow([Markup.Escape(row.Op), Markup.Escape(row.Shape), row.DType, row.Direction, .. cells, Markup.Escape(row.Baseline)]);
+    }
+
+    private static string Describe(BenchProgress p) => p.Next.Length == 0
+        ? $"{p.Done} measured"
+        : $"{p.Done + 1}/{p.Total} {p.Next}{(p.Left is { } left ? $", about {left:m\\:ss} left" : "")}";
+}
