@@ -1,5 +1,6 @@
 using System.Diagnostics.CodeAnalysis;
 using System.Runtime.CompilerServices;
+using SailVit.Kernels.Dispatch;
 using SailVit.Kernels.Interop;
 using TorchSharp;
 using static TorchSharp.torch;
@@ -18,10 +19,7 @@ internal static class Check
             throw new ObjectDisposedException(name, $"{name} has been disposed; keep it alive (DetachFromDisposeScope) until the op has run.");
         }
         var view = new TensorView(tensor);
-        if (view.DeviceType != 0)
-        {
-            Throw(name, $"is on {tensor.device}, and this build has kernels for the CPU only. Move it with .cpu().");
-        }
+        Dispatcher.For(view, name);
         return view;
     }
 
