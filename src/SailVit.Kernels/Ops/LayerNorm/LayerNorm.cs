@@ -15,8 +15,8 @@ public static partial class functional
     /// <returns>Row-major, of the input's shape and dtype.</returns>
     /// <exception cref="ArgumentException">A shape, dtype or device does not agree; the message names both sides.</exception>
     /// <remarks>
-    /// y = (x − μ)·r·γ + β with r = 1/√(σ² + ε), in float32 until the result is stored. Training keeps μ and r (two
-    /// floats per row), not the normalised row. Results do not depend on the number of threads.
+    /// y = (x − μ)·r·γ + β with r = 1/√(σ² + ε), in float32 until the result is stored. Training keeps μ and r (three
+    /// floats per row, μ in two of them), not the normalised row. Results do not depend on the number of threads.
     /// Source: Ba, Kiros and Hinton 2016, eq. 3.
     /// </remarks>
     public static Tensor layer_norm(Tensor input, long[] normalized_shape, Tensor? weight = null, Tensor? bias = null, double eps = 1e-5) =>

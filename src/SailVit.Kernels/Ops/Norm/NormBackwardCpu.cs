@@ -71,8 +71,8 @@ internal unsafe struct NormBackward<T, R, N>(NormBackwardArgs args) : ICpuKernel
         long n = _a.Width;
         float* x = RowLoad.Widen<S, V, R>(_a.X + (row * _a.XStride * R.Size), n, buffer);
         float* dy = RowLoad.Widen<S, V, T>(_a.Dy + (row * _a.DyStride * T.Size), n, buffer + n);
-        float mean = _a.Statistics[row], rstd = _a.Statistics[_a.Rows + row];
-        var terms = new Terms(x, dy, _a.Gamma, partial, partial + n, mean, rstd);
+        var statistics = RowStatistics.Load<N>(_a.Statistics + row, _a.Rows);
+        var terms = new Terms(x, dy, _a.Gamma, partial, partial + n, statistics);
         var (g, gx) = RowSum.Over<S, V, Terms>(terms, n);
         if (_a.Dx == null && _a.DResidual == null)
         {
@@ -111,18 +111,15 @@ internal unsafe struct NormBackward<T, R, N>(NormBackwardArgs args) : ICpuKernel
     }
 
     /// <summary>Σ g and Σ g·x̂ of a row; adds the row to dγ and dβ on the way.</summary>
-    private readonly struct Terms(float* x, float* dy, float* gamma, float* dGamma, float* dBeta, float mean, float rstd) : IRowTerms
+    private readonly struct Terms(float* x, float* dy, float* gamma, float* dGamma, float* dBeta, RowStatistics statistics) : IRowTerms
     {
         public readonly float* X = x, Dy = dy, Gamma = gamma;
-        public readonly float Mean = mean, Rstd = rstd;
+        public readonly RowStatistics Statistics = statistics;
         private readonly float* _dGamma = dGamma, _dBeta = dBeta;
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public V Normalised<S, V>(long i) where S : struct, ISimd<V> where V : unmanaged
-        {
-            var x = S.Load(X + i);
-            return S.Mul(N.Centers ? S.Sub(x, S.Create(Mean)) : x, S.Create(Rstd));
-        }
+        public V Normalised<S, V>(long i) where S : struct, ISimd<V> where V : unmanaged =>
+            Statistics.Normalise<S, V, N>(S.Load(X + i));
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public void Add<S, V>(long i, ref V first, ref V second) where S : struct, ISimd<V> where V : unmanaged
@@ -153,7 +150,7 @@ internal unsafe struct NormBackward<T, R, N>(NormBackwardArgs args) : ICpuKernel
             {
                 g = S.Sub(g, S.Create(_meanG));
             }
-            return S.Mul(S.NegFma(_terms.Normalised<S, V>(i), S.Create(_meanGx), g), S.Create(_terms.Rstd));
+            return S.Mul(S.NegFma(_terms.Normalised<S, V>(i), S.Create(_meanGx), g), S.Create(_terms.Statistics.Rstd));
         }
     }
 }

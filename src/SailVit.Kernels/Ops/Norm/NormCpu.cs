@@ -21,7 +21,7 @@ internal unsafe struct NormForwardArgs
     /// <summary>x + residual, rounded to the residual's type; null without a residual.</summary>
     public byte* Sum;
 
-    /// <summary>[2, Rows]: μ, then r. Null at inference.</summary>
+    /// <summary>[1, Rows]: r; for LayerNorm [3, Rows]: r, μ and the rest of μ. Null at inference.</summary>
     public float* Statistics;
     public long Rows;
     public long Width;
@@ -48,8 +48,7 @@ internal unsafe struct NormForward<T, R, N>(NormForwardArgs args) : ICpuKernel
             var statistics = RowStatistics.Of<S, V, N>(x, _a.Width, _a.Eps);
             if (_a.Statistics != null)
             {
-                _a.Statistics[row] = statistics.Mean + statistics.MeanRest;
-                _a.Statistics[_a.Rows + row] = statistics.Rstd;
+                statistics.Save<N>(_a.Statistics + row, _a.Rows);
             }
             Write<S, V>(x, statistics, _a.Y + (row * _a.Width * T.Size));
         }
@@ -97,13 +96,9 @@ internal unsafe struct NormForward<T, R, N>(NormForwardArgs args) : ICpuKernel
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static V Normalise<S, V>(float* x, float* gamma, float* beta, RowStatistics s, long i) where S : struct, ISimd<V> where V : unmanaged
     {
-        var v = S.Load(x + i);
-        if (!N.Centers)
-        {
-            return S.Mul(S.Mul(v, S.Create(s.Rstd)), S.Load(gamma + i));
-        }
-        v = S.Sub(S.Sub(v, S.Create(s.Mean)), S.Create(s.MeanRest));
-        return S.Fma(S.Mul(v, S.Create(s.Rstd)), S.Load(gamma + i), S.Load(beta + i));
+        var v = s.Normalise<S, V, N>(S.Load(x + i));
+        var g = S.Load(gamma + i);
+        return N.Centers ? S.Fma(v, g, S.Load(beta + i)) : S.Mul(v, g);
     }
 }
 
@@ -113,6 +108,33 @@ internal readonly unsafe struct RowStatistics(float mean, float meanRest, float 
     public readonly float Mean = mean;
     public readonly float MeanRest = meanRest;
     public readonly float Rstd = rstd;
+
+    /// <summary>Numbers saved per row.</summary>
+    public static int Count<N>() where N : struct, INormKind => N.Centers ? 3 : 1;
+
+    public void Save<N>(float* at, long stride) where N : struct, INormKind
+    {
+        at[0] = Rstd;
+        if (N.Centers)
+        {
+            at[stride] = Mean;
+            at[2 * stride] = MeanRest;
+        }
+    }
+
+    public static RowStatistics Load<N>(float* at, long stride) where N : struct, INormKind =>
+        N.Centers ? new(at[stride], at[2 * stride], at[0]) : new(0, 0, at[0]);
+
+    /// <summary>(x − μ)·r, or x·r for RMSNorm.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public V Normalise<S, V, N>(V x) where S : struct, ISimd<V> where V : unmanaged where N : struct, INormKind
+    {
+        if (N.Centers)
+        {
+            x = S.Sub(S.Sub(x, S.Create(Mean)), S.Create(MeanRest));
+        }
+        return S.Mul(x, S.Create(Rstd));
+    }
 
     /// <remarks>Two passes, since E[x²] − μ² cancels once |μ| is far above σ, as in the last ViT blocks. The second pass
     /// also corrects the mean by what the first one lost. Source: Chan, Golub and LeVeque 1983, eq. 1.7.</remarks>

@@ -16,7 +16,7 @@ internal sealed record NormGradient(NormOptions Options, Tensor X, Tensor Statis
 }
 
 /// <summary>Inputs: x, weight, bias, residual. Outputs: y, and x + residual where a residual is given.</summary>
-/// <remarks>Saved: x (or the rounded sum) and 2 floats per row; x̂ is computed again.</remarks>
+/// <remarks>Saved: x (or the rounded sum) and one or three floats per row; x̂ is computed again.</remarks>
 internal sealed class NormFunction<N> : OpFunction<NormFunction<N>, NormOptions> where N : unmanaged, INormKind
 {
     private const int Input = 0, Weight = 1, Bias = 2, Residual = 3;
