@@ -13,6 +13,11 @@ namespace SailVit.Kernels.Interop;
 /// </remarks>
 public sealed class BackwardException : Exception
 {
+    // A failure belongs to the pass that runs on its thread. Nodes of a device without a host thread of its own, and passes
+    // that nobody wrapped in Run, leave it to the process.
+    [ThreadStatic]
+    private static Pass? _pass;
+
     private static BackwardException? _last;
 
     /// <summary>Creates the exception.</summary>
@@ -24,7 +29,8 @@ public sealed class BackwardException : Exception
     /// <summary>Creates the exception with a message and its cause.</summary>
     public BackwardException(string message, Exception innerException) : base(message, innerException) { }
 
-    /// <summary>The cause of the last failed backward pass in this process, once; null if there was none.</summary>
+    /// <summary>The cause of the last failed backward pass in this process that was not under <see cref="Run(Action)"/>, once;
+    /// null if there was none.</summary>
     public static BackwardException? TakeLast() => Interlocked.Exchange(ref _last, null);
 
     /// <summary>Runs <c>loss.backward()</c> and throws the cause if one of this library's ops failed in it.</summary>
@@ -38,16 +44,22 @@ public sealed class BackwardException : Exception
     public static void Run(Action pass)
     {
         ArgumentNullException.ThrowIfNull(pass);
-        TakeLast();
+        var outer = _pass;
+        var current = _pass = new Pass();
         try
         {
             pass();
         }
-        catch (Exception) when (_last is not null)
+        catch (Exception) when (current.Failure is not null)
         {
-            throw TakeLast()!;
+            // Thrown below.
         }
-        if (TakeLast() is { } failure)
+        finally
+        {
+            _pass = outer;
+            InFlightGradients.Release();
+        }
+        if (current.Failure is { } failure)
         {
             throw failure;
         }
@@ -57,9 +69,25 @@ public sealed class BackwardException : Exception
     internal static Tensor RefusedGradient(long[] sizes, ScalarType dtype)
     {
         bool underGrad = new StackTrace().GetFrames().Any(f => f.GetMethod() is { Name: "grad" } m && m.DeclaringType == typeof(autograd));
-        return underGrad ? full(sizes, float.NaN, dtype) : empty(sizes, dtype, META);
+        return (underGrad ? full(sizes, float.NaN, dtype) : empty(sizes, dtype, META)).DetachFromDisposeScope();
     }
 
-    internal static void Keep(string op, Exception cause) =>
-        Interlocked.Exchange(ref _last, new BackwardException($"The backward pass of {op} failed: {cause.Message}", cause));
+    /// <summary>Keeps the first failure of the pass: later ones follow from it.</summary>
+    internal static void Keep(string op, Exception cause)
+    {
+        var failure = new BackwardException($"The backward pass of {op} failed: {cause.Message}", cause);
+        if (_pass is { } pass)
+        {
+            pass.Failure ??= failure;
+        }
+        else
+        {
+            Interlocked.Exchange(ref _last, failure);
+        }
+    }
+
+    private sealed class Pass
+    {
+        public BackwardException? Failure { get; set; }
+    }
 }

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 
 namespace SailVit.Kernels.Interop;
 
@@ -19,6 +20,9 @@ public static class LibTorch
     /// <summary>Where the loaded libraries came from. Loads them on first use.</summary>
     /// <exception cref="LibTorchException">No libtorch was found, or it could not be loaded.</exception>
     public static LibTorchInfo Info => Loaded.Value;
+
+    /// <summary>Handle of libtorch_cpu, for exports that the C shim lacks.</summary>
+    internal static nint CpuLibrary => NativeLibrary.Load(Path.Combine(Info.Folder, LibTorchLoader.Library("torch_cpu")));
 
     /// <summary>Loads libtorch now; later calls do nothing. Safe from several threads.</summary>
     /// <exception cref="LibTorchException">No libtorch was found, or it could not be loaded.</exception>

@@ -6,7 +6,7 @@ namespace SailVit.Kernels.Interop;
 /// <summary>The search and load order; see <see cref="LibTorch"/>.</summary>
 internal static class LibTorchLoader
 {
-    private static string Library(string name) =>
+    internal static string Library(string name) =>
         OperatingSystem.IsWindows() ? $"{name}.dll" : OperatingSystem.IsMacOS() ? $"lib{name}.dylib" : $"lib{name}.so";
 
     private static string TorchSharpLibrary =>
@@ -75,7 +75,7 @@ internal static class LibTorchLoader
             .Append(AppContext.BaseDirectory)
             .Append(Path.Combine(AppContext.BaseDirectory, "runtimes", Rid, "native"))
             .Append(besideTorchSharp is { Length: > 0 } ? Path.GetFullPath(Path.Combine(besideTorchSharp, "..", "..", "runtimes", Rid, "native")) : AppContext.BaseDirectory)
-            .Select(Path.GetFullPath)
+            .Select(f => Path.TrimEndingDirectorySeparator(Path.GetFullPath(f)))
             .Distinct();
     }
 

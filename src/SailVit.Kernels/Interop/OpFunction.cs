@@ -12,8 +12,9 @@ namespace SailVit.Kernels.Interop;
 /// refuses is returned, and <see cref="BackwardException"/> carries the cause;
 /// an exception in forward would leak the node: it is kept until the node is released;
 /// TorchSharp keeps an empty copy of every output with the node: it is released before this returns;
+/// TorchSharp keeps saved tensors as long as the graph: they are released after backward, as builtin nodes do;
+/// TorchSharp unpins its list of non-differentiable outputs before libtorch reads it: such outputs never go through it;
 /// raw kernels are not differentiable, so double backward would be silently wrong: it raises;
-/// a leaf's gradient would be cloned on arrival: it is handed over without a copy;
 /// wrappers of saved tensors and returned gradients are disposed on whichever thread the engine runs.
 /// </remarks>
 /// <typeparam name="TSelf">The function itself.</typeparam>
@@ -38,7 +39,8 @@ internal abstract class OpFunction<TSelf, TState> : autograd.MultiTensorFunction
     /// <summary>Computes gradients, one entry per input, null where none is wanted.</summary>
     /// <param name="state">What the caller passed to <see cref="Run"/>.</param>
     /// <param name="saved">As returned by <see cref="Forward"/>.</param>
-    /// <param name="grads">One per output; null where undefined. May be expanded (stride 0) or transposed.</param>
+    /// <param name="grads">One per output; null where undefined, not all of them. May be expanded (stride 0) or transposed,
+    /// and must not be written to. May be returned as gradients.</param>
     /// <param name="needed">Which inputs want a gradient.</param>
     protected abstract Tensor?[] Backward(TState state, Tensor?[] saved, Tensor?[] grads, bool[] needed);
 
@@ -63,22 +65,16 @@ internal abstract class OpFunction<TSelf, TState> : autograd.MultiTensorFunction
         {
             return RunInference(state, inputs);
         }
-        var call = new Call(state, Array.ConvertAll(inputs, InputInfo.Of));
+        var call = new Call(state, inputs);
         using var scope = NewDisposeScope();
         var arguments = new object?[inputs.Length + 1];
         arguments[0] = call;
-        Array.ConvertAll(inputs, ThroughView).CopyTo(arguments, 1);
-        var outputs = apply(arguments!).ToArray();
-        call.ForwardFailure?.Throw();
+        inputs.CopyTo(arguments, 1);
+        var differentiable = apply(arguments!);
+        var outputs = call.AllOutputs(differentiable);
         scope.MoveToOuter(outputs);
         return outputs;
     }
-
-    // libtorch adopts a leaf's first gradient only if nobody else holds that tensor; ours is still held by its wrapper, and
-    // would be cloned: one more copy of all gradients. A view between leaf and op hands it a tensor of its own, on the
-    // same storage.
-    private static Tensor? ThroughView(Tensor? input) =>
-        input is { requires_grad: true, is_leaf: true } && new TensorView(input).IsContiguous ? input.view(new TensorView(input).Sizes.ToArray()) : input;
 
     private static Tensor[] RunInference(TState state, Tensor?[] inputs)
     {
@@ -99,8 +95,7 @@ internal abstract class OpFunction<TSelf, TState> : autograd.MultiTensorFunction
         {
             var result = Op.Forward(call.State, Array.ConvertAll(vars[1..], v => (Tensor?)v));
             ctx.save_for_backward([.. result.Saved!]);
-            ctx.mark_non_differentiable([.. result.NonDifferentiable ?? []]);
-            return [.. result.Outputs];
+            return call.TakeDifferentiable(result);
         }
         catch (Exception e)
         {
@@ -124,6 +119,13 @@ internal abstract class OpFunction<TSelf, TState> : autograd.MultiTensorFunction
             BackwardException.Keep(Name, e);
             gradients = Array.ConvertAll(call.Inputs, i => i.Needed ? BackwardException.RefusedGradient(i.Sizes, i.DType) : null);
         }
+        foreach (var grad in grad_outputs)
+        {
+            if (!IsAmong(grad, gradients))
+            {
+                grad.Dispose();
+            }
+        }
         InFlightGradients.Hold(gradients);
         return [null!, .. gradients.Select(g => g!)];
     }
@@ -135,38 +137,97 @@ internal abstract class OpFunction<TSelf, TState> : autograd.MultiTensorFunction
             throw new NotSupportedException(
                 $"{Op.Name} has no second derivative: its backward is a fused kernel. Call backward without create_graph, or use torch.nn.functional for this op.");
         }
-        var grads = gradOutputs.ConvertAll(g => g is null || g.IsInvalid ? null : g).ToArray();
-        var saved = ctx.get_saved_variables();
-        try
+        if (call.Released)
         {
-            using var scope = NewDisposeScope();
-            var needed = Array.ConvertAll(call.Inputs, i => i.Needed);
-            var gradients = Op.Backward(call.State, [.. saved], grads, needed);
+            throw new InvalidOperationException(
+                $"Backward ran a second time through {Op.Name}, whose saved tensors the first pass released. Pass retain_graph: true to the first one.");
+        }
+        var grads = call.AllGradients(gradOutputs);
+        if (Array.TrueForAll(grads, g => g is null))
+        {
+            return new Tensor?[call.Inputs.Length];
+        }
+        using var scope = NewDisposeScope();
+        var needed = Array.ConvertAll(call.Inputs, i => i.Needed);
+        var gradients = Op.Backward(call.State, [.. ctx.get_saved_variables()], grads, needed);
+        call.CheckGradients(Op.Name, gradients);
+        if (!AutogradEngine.KeepsGraph)
+        {
+            call.Released = true;
+            ctx.Dispose();
+        }
+        return gradients;
+    }
+
+    /// <summary>One run of the op, from forward to the end of its node.</summary>
+    private sealed class Call(TState state, Tensor?[] inputs)
+    {
+        private Tensor[] _outputs = [];
+        private bool[] _differentiable = [];
+
+        public TState State { get; } = state;
+
+        public InputInfo[] Inputs { get; } = Array.ConvertAll(inputs, InputInfo.Of);
+
+        public ExceptionDispatchInfo? ForwardFailure { get; set; }
+
+        /// <summary>Whether saved tensors were released by a pass that did not retain the graph.</summary>
+        public bool Released { get; set; }
+
+        /// <summary>Notes all outputs and hands out the differentiable ones, which libtorch wraps.</summary>
+        public List<Tensor> TakeDifferentiable(in ForwardResult result)
+        {
+            var without = result.NonDifferentiable ?? [];
+            _outputs = result.Outputs;
+            _differentiable = Array.ConvertAll(_outputs, o => !IsAmong(o, without));
+            return [.. _outputs.Where((_, i) => _differentiable[i])];
+        }
+
+        /// <summary>All outputs in order, the differentiable ones as libtorch wrapped them.</summary>
+        public Tensor[] AllOutputs(List<Tensor> wrapped)
+        {
+            ForwardFailure?.Throw();
+            var outputs = _outputs;
+            _outputs = [];
+            for (int i = 0, next = 0; i < outputs.Length; i++)
+            {
+                outputs[i] = _differentiable[i] ? wrapped[next++] : outputs[i];
+            }
+            return outputs;
+        }
+
+        /// <summary>One gradient per output; null where undefined.</summary>
+        public Tensor?[] AllGradients(List<Tensor> gradOutputs)
+        {
+            int next = 0;
+            return Array.ConvertAll(_differentiable, d => d && gradOutputs[next++] is { IsInvalid: false } grad ? grad : null);
+        }
+
+        /// <summary>Drops unneeded gradients and checks the others: libtorch would throw where nobody catches.</summary>
+        public void CheckGradients(string op, Tensor?[] gradients)
+        {
+            if (gradients.Length != Inputs.Length)
+            {
+                throw new InvalidOperationException($"{op} returned {gradients.Length} gradients for {Inputs.Length} inputs.");
+            }
             for (int i = 0; i < gradients.Length; i++)
             {
-                if (!needed[i])
+                if (!Inputs[i].Needed)
                 {
                     gradients[i] = null;
                 }
+                else if (gradients[i] is { } gradient && !Inputs[i].Fits(gradient))
+                {
+                    throw new InvalidOperationException(
+                        $"{op} returned a gradient {new TensorView(gradient)} for input {i}, which is [{string.Join(", ", Inputs[i].Sizes)}] {Inputs[i].DType}.");
+                }
                 gradients[i]?.DetachFromDisposeScope();
             }
-            return gradients;
-        }
-        finally
-        {
-            saved.ForEach(t => t?.Dispose());
-            gradOutputs.ForEach(t => t?.Dispose());
         }
     }
 
-    private sealed class Call(TState state, InputInfo[] inputs)
-    {
-        public TState State { get; } = state;
-
-        public InputInfo[] Inputs { get; } = inputs;
-
-        public ExceptionDispatchInfo? ForwardFailure { get; set; }
-    }
+    // By reference: Tensor.Equals compares elements.
+    private static bool IsAmong(Tensor tensor, Tensor?[] tensors) => Array.Exists(tensors, t => ReferenceEquals(t, tensor));
 }
 
 /// <summary>What must be known of an input after forward: whether it wants a gradient, and of what shape.</summary>
@@ -174,22 +235,40 @@ internal readonly record struct InputInfo(bool Needed, long[] Sizes, ScalarType 
 {
     public static InputInfo Of(Tensor? input) =>
         input is not null && input.requires_grad ? new(true, new TensorView(input).Sizes.ToArray(), input.dtype) : default;
+
+    public bool Fits(Tensor gradient) => gradient.dtype == DType && new TensorView(gradient).Sizes.SequenceEqual(Sizes);
 }
 
-/// <summary>Gradients handed to libtorch: their wrappers must outlive the hand-over, and nobody else disposes them.</summary>
+/// <summary>Gradients handed to libtorch. Their wrappers must outlive the hand-over, and nobody else disposes them.</summary>
 internal static class InFlightGradients
 {
     [ThreadStatic]
     private static List<Tensor>? _held;
 
-    public static void Hold(Tensor?[] gradients) => (_held ??= []).AddRange(gradients.OfType<Tensor>());
+    /// <summary>Keeps wrappers until <see cref="Release"/>. Meanwhile the engine ignores that they exist.</summary>
+    public static void Hold(Tensor?[] gradients)
+    {
+        _held ??= [];
+        foreach (var gradient in gradients)
+        {
+            if (gradient is not null)
+            {
+                AutogradEngine.Lend(gradient);
+                _held.Add(gradient);
+            }
+        }
+    }
 
     /// <summary>Disposes what the previous node on this thread returned; libtorch has its own references by now.</summary>
     public static void Release()
     {
         if (_held is { Count: > 0 } held)
         {
-            held.ForEach(t => t.Dispose());
+            foreach (var gradient in held.Where(g => !g.IsInvalid))
+            {
+                AutogradEngine.EndLending(gradient);
+                gradient.Dispose();
+            }
             held.Clear();
         }
     }
