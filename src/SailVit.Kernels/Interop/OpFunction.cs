@@ -14,6 +14,7 @@ namespace SailVit.Kernels.Interop;
 /// TorchSharp keeps an empty copy of every output with the node: it is released before this returns;
 /// TorchSharp keeps saved tensors as long as the graph: they are released after backward, as builtin nodes do;
 /// TorchSharp unpins its list of non-differentiable outputs before libtorch reads it: such outputs never go through it;
+/// libtorch would clone a gradient whose wrapper still exists: it is told not to count ours;
 /// raw kernels are not differentiable, so double backward would be silently wrong: it raises;
 /// wrappers of saved tensors and returned gradients are disposed on whichever thread the engine runs.
 /// </remarks>
