@@ -29,6 +29,11 @@ internal static unsafe partial class Shim
     /// <summary>Calls an operator by name. The stack holds arguments, then results: owned handles, or bits of scalars.</summary>
     [DllImport(Library)] public static extern int torch_call_dispatcher(byte* name, byte* overload, ulong* stack, ulong abiVersion);
 
+    // Lists for the dispatcher, which takes over the list and the owned handles in it.
+    [DllImport(Library)] public static extern int aoti_torch_new_tensor_handle(nint tensor, nint* owned);
+    [DllImport(Library)] public static extern int torch_new_list_reserve_size(nuint size, nint* list);
+    [DllImport(Library)] public static extern int torch_list_push_back(nint list, ulong element);
+
     /// <summary>The version of the stable interface that this library is written against (2.10).</summary>
     public const ulong AbiVersion = 0x020A000000000000;
 }
