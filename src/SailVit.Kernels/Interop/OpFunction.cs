@@ -14,7 +14,7 @@ namespace SailVit.Kernels.Interop;
 /// TorchSharp keeps an empty copy of every output with the node: it is released before this returns;
 /// TorchSharp keeps saved tensors as long as the graph: they are released after backward, as builtin nodes do;
 /// TorchSharp unpins its list of non-differentiable outputs before libtorch reads it: such outputs never go through it;
-/// libtorch would clone a gradient whose wrapper still exists: it is told not to count ours;
+/// libtorch would clone a leaf's gradient whose wrapper still exists: a view hands it over without a copy;
 /// raw kernels are not differentiable, so double backward would be silently wrong: it raises;
 /// wrappers of saved tensors and returned gradients are disposed on whichever thread the engine runs.
 /// </remarks>
@@ -70,12 +70,18 @@ internal abstract class OpFunction<TSelf, TState> : autograd.MultiTensorFunction
         using var scope = NewDisposeScope();
         var arguments = new object?[inputs.Length + 1];
         arguments[0] = call;
-        inputs.CopyTo(arguments, 1);
+        Array.ConvertAll(inputs, ThroughView).CopyTo(arguments, 1);
         var differentiable = apply(arguments!);
         var outputs = call.AllOutputs(differentiable);
         scope.MoveToOuter(outputs);
         return outputs;
     }
+
+    // libtorch adopts a leaf's first gradient only if nobody else holds that tensor; ours is still held by its wrapper, and
+    // would be cloned: one more copy of all gradients. A view between leaf and op hands it a tensor of its own, on the
+    // same storage.
+    private static Tensor? ThroughView(Tensor? input) =>
+        input is { requires_grad: true, is_leaf: true } && new TensorView(input) is { IsContiguous: true } view ? input.view(view.Sizes.ToArray()) : input;
 
     private static Tensor[] RunInference(TState state, Tensor?[] inputs)
     {
@@ -152,6 +158,7 @@ internal abstract class OpFunction<TSelf, TState> : autograd.MultiTensorFunction
         var needed = Array.ConvertAll(call.Inputs, i => i.Needed);
         var gradients = Op.Backward(call.State, [.. ctx.get_saved_variables()], grads, needed);
         call.CheckGradients(Op.Name, gradients);
+        call.SeparateAdopted(gradients, grads);
         if (!AutogradEngine.KeepsGraph)
         {
             call.Released = true;
@@ -225,6 +232,24 @@ internal abstract class OpFunction<TSelf, TState> : autograd.MultiTensorFunction
                 gradients[i]?.DetachFromDisposeScope();
             }
         }
+
+        /// <summary>A leaf keeps what it gets: a gradient that is also the incoming one, or another input's, is copied for it.</summary>
+        public void SeparateAdopted(Tensor?[] gradients, Tensor?[] incoming)
+        {
+            for (int i = 0; i < gradients.Length; i++)
+            {
+                if (Inputs[i].IsLeaf && gradients[i] is { } gradient && (SharesMemory(gradient, incoming) || SharesMemory(gradient, gradients[..i])))
+                {
+                    gradients[i] = gradient.clone().DetachFromDisposeScope();
+                }
+            }
+        }
+    }
+
+    private static unsafe bool SharesMemory(Tensor tensor, Tensor?[] tensors)
+    {
+        var data = new TensorView(tensor).Data;
+        return Array.Exists(tensors, t => t is not null && new TensorView(t).Data == data);
     }
 
     // By reference: Tensor.Equals compares elements.
@@ -232,10 +257,10 @@ internal abstract class OpFunction<TSelf, TState> : autograd.MultiTensorFunction
 }
 
 /// <summary>What must be known of an input after forward: whether it wants a gradient, and of what shape.</summary>
-internal readonly record struct InputInfo(bool Needed, long[] Sizes, ScalarType DType)
+internal readonly record struct InputInfo(bool Needed, bool IsLeaf, long[] Sizes, ScalarType DType)
 {
     public static InputInfo Of(Tensor? input) =>
-        input is not null && input.requires_grad ? new(true, new TensorView(input).Sizes.ToArray(), input.dtype) : default;
+        input is not null && input.requires_grad ? new(true, input.is_leaf, new TensorView(input).Sizes.ToArray(), input.dtype) : default;
 
     public bool Fits(Tensor gradient) => gradient.dtype == DType && new TensorView(gradient).Sizes.SequenceEqual(Sizes);
 }
@@ -246,30 +271,14 @@ internal static class InFlightGradients
     [ThreadStatic]
     private static List<Tensor>? _held;
 
-    /// <summary>Keeps wrappers until <see cref="Release"/>. Meanwhile the engine ignores that they exist.</summary>
-    public static void Hold(Tensor?[] gradients)
-    {
-        _held ??= [];
-        foreach (var gradient in gradients)
-        {
-            if (gradient is not null)
-            {
-                AutogradEngine.Lend(gradient);
-                _held.Add(gradient);
-            }
-        }
-    }
+    public static void Hold(Tensor?[] gradients) => (_held ??= []).AddRange(gradients.OfType<Tensor>());
 
     /// <summary>Disposes what the previous node on this thread returned; libtorch has its own references by now.</summary>
     public static void Release()
     {
         if (_held is { Count: > 0 } held)
         {
-            foreach (var gradient in held.Where(g => !g.IsInvalid))
-            {
-                AutogradEngine.EndLending(gradient);
-                gradient.Dispose();
-            }
+            held.ForEach(g => g.Dispose());
             held.Clear();
         }
     }

@@ -131,7 +131,15 @@ internal readonly unsafe struct TensorView
         return true;
     }
 
-    public override string ToString() => $"[{string.Join(", ", Sizes.ToArray())}] {DType} on {(DeviceType == 0 ? "cpu" : DeviceType == 1 ? $"cuda:{DeviceIndex}" : $"device type {DeviceType}")}";
+    private string DeviceName => DeviceType switch
+    {
+        0 => "cpu",
+        1 => $"cuda:{DeviceIndex}",
+        14 => "meta",
+        _ => $"device type {DeviceType}",
+    };
+
+    public override string ToString() => $"[{string.Join(", ", Sizes.ToArray())}] {DType} on {DeviceName}";
 }
 
 /// <summary>Tensors allocated by libtorch, so that its allocator and streams stay in charge.</summary>
