@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using System.Runtime.Loader;
 
 namespace SailVit.Kernels.Interop;
 
@@ -39,8 +40,10 @@ public static class LibTorch
             EnsureLoaded();
             return true;
         }
-        catch (LibTorchException)
+        catch (Exception e) when (e is LibTorchException or IOException or UnauthorizedAccessException)
         {
+            // TorchSharp would now search by itself and blame a package: its failure shall carry this cause.
+            AssemblyLoadContext.Default.ResolvingUnmanagedDll += (_, name) => name is "LibTorchSharp" or "torch_cpu" ? throw e : 0;
             return false;
         }
     }

@@ -6,6 +6,8 @@ namespace SailVit.Kernels.Interop;
 /// <summary>The search and load order; see <see cref="LibTorch"/>.</summary>
 internal static class LibTorchLoader
 {
+    private static readonly string[] Required = ["c10", "torch_cpu", "torch"];
+
     internal static string Library(string name) =>
         OperatingSystem.IsWindows() ? $"{name}.dll" : OperatingSystem.IsMacOS() ? $"lib{name}.dylib" : $"lib{name}.so";
 
@@ -14,7 +16,7 @@ internal static class LibTorchLoader
 
     public static LibTorchInfo Load()
     {
-        var (folder, source) = FindLibTorch();
+        var (folder, source) = FindLibTorch(Environment.GetEnvironmentVariable(LibTorch.FolderVariable), [.. SearchFolders()]);
         foreach (var name in (ReadOnlySpan<string>)["c10", "torch_cpu"])
         {
             LoadRequired(Path.Combine(folder, Library(name)));
@@ -32,26 +34,23 @@ internal static class LibTorchLoader
         {
             throw new LibTorchException($"{shim} was found but does not load: {error}");
         }
-        return new(folder, ElfVersionPatch.LoadPatchedCopy(shim, error), Patched: true, hasCuda, source);
+        return new(folder, PatchedLibrary.Load(shim, error), Patched: true, hasCuda, source);
     }
 
-    internal static (string Folder, string Source) FindLibTorch()
+    /// <param name="forced">Folder named by the user, or null.</param>
+    /// <param name="folders">Where to look otherwise.</param>
+    internal static (string Folder, string Source) FindLibTorch(string? forced, IReadOnlyList<string> folders)
     {
-        var required = Library("torch_cpu");
-        if (Environment.GetEnvironmentVariable(LibTorch.FolderVariable) is { Length: > 0 } forced)
+        if (!string.IsNullOrEmpty(forced))
         {
-            foreach (var name in (ReadOnlySpan<string>)["c10", "torch_cpu", "torch"])
-            {
-                if (!File.Exists(Path.Combine(forced, Library(name))))
-                {
-                    throw new LibTorchException(
-                        $"{LibTorch.FolderVariable}={forced} holds no {Library(name)}. " +
-                        "Point it at the folder with libtorch's libraries (in a Python PyTorch: site-packages/torch/lib), or unset it.");
-                }
-            }
-            return (Path.GetFullPath(forced), LibTorch.FolderVariable);
+            var missing = Required.Select(Library).FirstOrDefault(file => !File.Exists(Path.Combine(forced, file)));
+            return missing is null
+                ? (Path.GetFullPath(forced), LibTorch.FolderVariable)
+                : throw new LibTorchException(
+                    $"{LibTorch.FolderVariable}={forced} holds no {missing}. " +
+                    "Point it at the folder with libtorch's libraries (in a Python PyTorch: site-packages/torch/lib), or unset it.");
         }
-        var folders = SearchFolders().ToList();
+        var required = Library("torch_cpu");
         return folders.FirstOrDefault(f => File.Exists(Path.Combine(f, required))) is { } found
             ? (found, "the application's packages")
             : throw new LibTorchException(

@@ -14,6 +14,8 @@ internal static class Check
     public static TensorView View([NotNull] Tensor? tensor, [CallerArgumentExpression(nameof(tensor))] string name = "")
     {
         ArgumentNullException.ThrowIfNull(tensor, name);
+        // A libtorch that was asked for by name and is not there: TorchSharp may have found another by itself.
+        LibTorch.EnsureLoaded();
         if (tensor.IsInvalid)
         {
             throw new ObjectDisposedException(name, $"{name} has been disposed; keep it alive (DetachFromDisposeScope) until the op has run.");
