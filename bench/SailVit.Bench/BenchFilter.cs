@@ -48,6 +48,6 @@ public static class Names
         "float32" or "fp32" => ScalarType.Float32,
         "bfloat16" or "bf16" => ScalarType.BFloat16,
         "float16" or "fp16" or "half" => ScalarType.Float16,
-        _ => throw new ArgumentException($"'{name}' is not a storage type; use float32, bfloat16 or float16.", nameof(name)),
+        _ => throw new ArgumentException($"'{name}' is not a storage type; use float32, bfloat16 or float16."),
     };
 }

@@ -1,4 +1,4 @@
-using SailVit.Kernels.Interop;
+using SailVit.Bench.Measuring;
 using TorchSharp;
 using static TorchSharp.torch;
 
@@ -14,8 +14,8 @@ public abstract class BenchPair : IDisposable
     /// <summary>The baseline.</summary>
     public abstract Tensor[] Stock();
 
-    /// <summary>The baseline in float64; null where that is too large to compute.</summary>
-    public abstract Tensor[]? Reference();
+    /// <summary>Errors of both sides against float64, the worst of outputs and gradients; null where none was computed.</summary>
+    public abstract (double? Ours, double? Stock) Errors();
 
     /// <inheritdoc/>
     public void Dispose()
@@ -54,10 +54,12 @@ internal sealed class OpPair : BenchPair
 
     public override Tensor[] Stock() => Call(() => _bench.Stock(_leaves), _leaves);
 
-    public override Tensor[] Reference()
+    public override (double? Ours, double? Stock) Errors()
     {
+        using var scope = NewDisposeScope();
         var exact = Array.ConvertAll(_leaves, t => t is null ? null! : t.is_floating_point() ? t.detach().to(float64).requires_grad_(t.requires_grad) : t);
-        return Call(() => _bench.Stock(exact), exact);
+        var reference = Call(() => _bench.Stock(exact), exact);
+        return (RelativeError.Worst(Ours(), reference), RelativeError.Worst(Stock(), reference));
     }
 
     protected override void Dispose(bool disposing)

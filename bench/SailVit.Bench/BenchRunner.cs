@@ -47,7 +47,7 @@ public static class BenchRunner
         using var scope = NewDisposeScope();
         using var pair = c.Create();
         // Errors first: a wrong result is not worth timing, and both sides get their first call out of the way.
-        var (error, baselineError) = Errors(pair);
+        var (error, baselineError) = pair.Errors();
         var timing = Timing.Interleaved(pair, options);
         return new()
         {
@@ -67,13 +67,5 @@ public static class BenchRunner
             BaselineMsP10 = timing.Stock.P10,
             BaselineMsP90 = timing.Stock.P90,
         };
-    }
-
-    private static (double? Ours, double? Stock) Errors(BenchPair pair)
-    {
-        using var scope = NewDisposeScope();
-        return pair.Reference() is { } reference
-            ? (RelativeError.Worst(pair.Ours(), reference), RelativeError.Worst(pair.Stock(), reference))
-            : (null, null);
     }
 }

@@ -14,6 +14,12 @@ public sealed record TimingOptions(int Samples, double SampleMs, double WarmupMs
 
     /// <summary>For a look.</summary>
     public static TimingOptions Quick { get; } = new(5, 2, 40);
+
+    /// <summary>For whole models, where one call lasts seconds.</summary>
+    public static TimingOptions Model { get; } = new(7, 0, 0);
+
+    /// <summary>For a look at a whole model.</summary>
+    public static TimingOptions QuickModel { get; } = new(3, 0, 0);
 }
 
 /// <summary>Milliseconds per call of two sides.</summary>

@@ -1,6 +1,7 @@
 using SailVit.Model.Encoders;
 using TorchSharp;
 using TorchSharp.Modules;
+using TorchSharp.Utils;
 using static TorchSharp.torch;
 using static TorchSharp.torch.nn;
 
@@ -12,6 +13,8 @@ internal sealed class StockPreprocessor : Module<Tensor, Tensor>
     private readonly EncoderConfig _config;
     private readonly Conv2d _proj;
     private readonly Module<Tensor, Tensor>? _norm;
+
+    [ComponentName(Name = "pos_embed")]
     private readonly Parameter? _position;
 
     public StockPreprocessor(EncoderConfig config) : base(nameof(StockPreprocessor))
@@ -43,7 +46,12 @@ internal sealed class StockEmbeddings : Module<Tensor, Tensor>
 {
     private readonly EncoderConfig _config;
     private readonly Conv2d _proj;
-    private readonly Parameter? _class, _position;
+
+    [ComponentName(Name = "class_embedding")]
+    private readonly Parameter? _class;
+
+    [ComponentName(Name = "position_embedding")]
+    private readonly Parameter? _position;
 
     public StockEmbeddings(EncoderConfig config) : base(nameof(StockEmbeddings))
     {

@@ -1,6 +1,7 @@
 using SailVit.Model.Encoders;
 using TorchSharp;
 using TorchSharp.Modules;
+using TorchSharp.Utils;
 using static TorchSharp.torch;
 using static TorchSharp.torch.nn;
 
@@ -48,7 +49,14 @@ public sealed class StockVisionTransformer : Module<Tensor, Tensor>
 internal sealed class StockBlock : Module<Tensor, Tensor>
 {
     private readonly Module<Tensor, Tensor> _norm1, _norm2, _attention, _mlp;
-    private readonly Parameter? _scale1, _scale2;
+
+    // Module.to(dtype) replaces parameters, and finds the fields to update (by reflection, so readonly is no bar) by these names.
+    [ComponentName(Name = "ls1")]
+    private readonly Parameter? _scale1;
+
+    [ComponentName(Name = "ls2")]
+    private readonly Parameter? _scale2;
+
     private readonly double _dropPath;
 
     public StockBlock(EncoderConfig config, int index) : base(nameof(StockBlock))
@@ -178,7 +186,9 @@ internal sealed class StockMlp : Module<Tensor, Tensor>
 /// <summary>x / rms(x) · weight in basic ops: TorchSharp has no RMSNorm.</summary>
 internal sealed class StockRmsNorm : Module<Tensor, Tensor>
 {
+    [ComponentName(Name = "weight")]
     private readonly Parameter _weight;
+
     private readonly double _eps;
 
     public StockRmsNorm(long width, double eps) : base(nameof(StockRmsNorm))
