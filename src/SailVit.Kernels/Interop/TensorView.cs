@@ -4,7 +4,7 @@ using static TorchSharp.torch;
 
 namespace SailVit.Kernels.Interop;
 
-/// <summary>Element types that kernels read and write, with libtorch's own codes.</summary>
+/// <summary>Element types with libtorch's own codes; those that no kernel takes are here for messages.</summary>
 internal enum DType
 {
     UInt8 = 0,
@@ -15,6 +15,9 @@ internal enum DType
     Float16 = 5,
     Float32 = 6,
     Float64 = 7,
+    Complex32 = 8,
+    Complex64 = 9,
+    Complex128 = 10,
     Bool = 11,
     BFloat16 = 15,
 }
@@ -24,6 +27,8 @@ internal enum DType
 /// <remarks>Sizes and strides point into the tensor: valid only while the tensor lives. Strides are in elements.</remarks>
 internal readonly unsafe struct TensorView
 {
+    private const int StridedLayout = 0;
+
     private readonly long* _sizes;
     private readonly long* _strides;
 
@@ -44,8 +49,14 @@ internal readonly unsafe struct TensorView
         void* data;
         long dim, numel;
         long* sizes, strides;
-        int dtype, deviceType, deviceIndex;
-        int status = Shim.aoti_torch_get_data_ptr(handle, &data)
+        int layout, dtype, deviceType, deviceIndex;
+        // The layout first: without a storage, the other calls would also write libtorch's backtrace to standard error.
+        int status = Shim.aoti_torch_get_layout(handle, &layout);
+        if (status != 0 || layout != StridedLayout)
+        {
+            throw new ArgumentException("The tensor is not a dense strided tensor with storage (sparse and nested tensors have none); convert it with to_dense() first.", nameof(tensor));
+        }
+        status = Shim.aoti_torch_get_data_ptr(handle, &data)
             | Shim.aoti_torch_get_dim(handle, &dim)
             | Shim.aoti_torch_get_numel(handle, &numel)
             | Shim.aoti_torch_get_sizes(handle, &sizes)
@@ -55,7 +66,7 @@ internal readonly unsafe struct TensorView
             | Shim.aoti_torch_get_device_index(handle, &deviceIndex);
         if (status != 0)
         {
-            throw new ArgumentException("The tensor is not a dense strided tensor with storage (sparse, nested and meta tensors have none); convert it with to_dense() or to a device first.", nameof(tensor));
+            throw new ArgumentException("libtorch does not say where the tensor's elements lie; see its own message on standard error.", nameof(tensor));
         }
         Data = (byte*)data;
         Rank = (int)dim;

@@ -28,7 +28,7 @@ public static class Cpu
     [ThreadStatic]
     private static SimdWidth? _forced;
 
-    private static readonly Lazy<SimdWidth> Default = new(FromEnvironment);
+    private static readonly Lazy<SimdWidth> Default = new(() => Parse(Environment.GetEnvironmentVariable(WidthVariable)));
 
     /// <summary>The widest path that this processor runs at full speed.</summary>
     public static SimdWidth Widest =>
@@ -48,31 +48,25 @@ public static class Cpu
     /// <exception cref="PlatformNotSupportedException">This processor lacks it.</exception>
     public static IDisposable Use(SimdWidth width)
     {
-        if (width > Widest)
-        {
-            throw new PlatformNotSupportedException($"{width} was asked for, but this processor offers {string.Join(", ", Available)}.");
-        }
         var scope = new Scope(_forced);
-        _forced = width;
+        _forced = Require(width, width.ToString());
         return scope;
     }
 
-    private static SimdWidth FromEnvironment()
+    /// <summary>Reads a value of <see cref="WidthVariable"/>.</summary>
+    internal static SimdWidth Parse(string? text) => text?.ToLowerInvariant() switch
     {
-        var text = Environment.GetEnvironmentVariable(WidthVariable);
-        var width = text?.ToLowerInvariant() switch
-        {
-            null or "" or "auto" => Widest,
-            "512" => SimdWidth.V512,
-            "256" => SimdWidth.V256,
-            "128" => SimdWidth.V128,
-            "scalar" => SimdWidth.Scalar,
-            _ => throw new PlatformNotSupportedException($"{WidthVariable}={text} is not a width; use 512, 256, 128, scalar or auto."),
-        };
-        return width <= Widest
-            ? width
-            : throw new PlatformNotSupportedException($"{WidthVariable}={text} was asked for, but this processor offers {string.Join(", ", Available)}.");
-    }
+        null or "" or "auto" => Widest,
+        "512" => Require(SimdWidth.V512, $"{WidthVariable}={text}"),
+        "256" => Require(SimdWidth.V256, $"{WidthVariable}={text}"),
+        "128" => Require(SimdWidth.V128, $"{WidthVariable}={text}"),
+        "scalar" => SimdWidth.Scalar,
+        _ => throw new PlatformNotSupportedException($"{WidthVariable}={text} is not a width; use 512, 256, 128, scalar or auto."),
+    };
+
+    private static SimdWidth Require(SimdWidth width, string asked) => Available.Contains(width)
+        ? width
+        : throw new PlatformNotSupportedException($"{asked} was asked for, but this processor offers {string.Join(", ", Available)}.");
 
     private sealed class Scope(SimdWidth? previous) : IDisposable
     {

@@ -26,8 +26,9 @@ internal static unsafe class CpuBackend
         }
     }
 
-    /// <summary>Runs <paramref name="kernel"/> over [0, count) at this thread's vector width, in ranges of at least
-    /// <paramref name="grain"/> items. An exception in a range is thrown here after all ranges have ended.</summary>
+    /// <summary>Runs <paramref name="kernel"/> over [0, count) at this thread's vector width, in equal ranges: one
+    /// per thread, or one per <paramref name="grain"/> items where those are fewer. An exception in a range is thrown here
+    /// after all ranges have ended.</summary>
     public static void Run<K>(K kernel, long count, long grain) where K : unmanaged, ICpuKernel
     {
         if (count <= 0)
