@@ -3,6 +3,7 @@ using System.Text;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using SailVit.Bench.Measuring;
+using SailVit.Model.Checkpoints;
 
 namespace SailVit.Bench.Reporting;
 
@@ -73,17 +74,5 @@ public static class BenchFiles
 
     private static void Line(StringBuilder text, IEnumerable<string> cells) => text.Append("| ").AppendJoin(" | ", cells).Append(" |\n");
 
-    private static void Write(string path, string text)
-    {
-        var beside = $"{path}.{Environment.ProcessId}.tmp";
-        try
-        {
-            File.WriteAllText(beside, text);
-            File.Move(beside, path, overwrite: true);
-        }
-        finally
-        {
-            File.Delete(beside);
-        }
-    }
+    private static void Write(string path, string text) => Files.WriteAtomically(path, stream => stream.Write(Encoding.UTF8.GetBytes(text)));
 }

@@ -8,7 +8,7 @@ using static TorchSharp.torch.nn;
 namespace SailVit.Bench.Stock;
 
 /// <summary>AIMv2: convolution, norm, position.</summary>
-internal sealed class StockPreprocessor : Module<Tensor, Tensor>
+internal sealed class StockPreprocessor : StockModule
 {
     private readonly EncoderConfig _config;
     private readonly Conv2d _proj;
@@ -42,7 +42,7 @@ internal sealed class StockPreprocessor : Module<Tensor, Tensor>
 }
 
 /// <summary>InternViT: convolution, class token in front, position.</summary>
-internal sealed class StockEmbeddings : Module<Tensor, Tensor>
+internal sealed class StockEmbeddings : StockModule
 {
     private readonly EncoderConfig _config;
     private readonly Conv2d _proj;

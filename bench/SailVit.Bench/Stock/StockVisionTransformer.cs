@@ -10,7 +10,7 @@ namespace SailVit.Bench.Stock;
 /// <summary>The encoder in TorchSharp's own modules, as its users write it: the baseline of the model benchmarks.</summary>
 /// <remarks>State_dict keys are those of the fused encoder (<c>VisionTransformer</c>), so that both can hold the same weights.
 /// Intermediate tensors are freed block by block, which is the best that a careful user does.</remarks>
-public sealed class StockVisionTransformer : Module<Tensor, Tensor>
+public sealed class StockVisionTransformer : StockModule
 {
     private readonly Module<Tensor, Tensor> _embeddings;
     private readonly ModuleList<StockBlock> _blocks;
@@ -46,7 +46,7 @@ public sealed class StockVisionTransformer : Module<Tensor, Tensor>
 }
 
 /// <summary>Pre-norm block: x + attention(norm x), then x + mlp(norm x).</summary>
-internal sealed class StockBlock : Module<Tensor, Tensor>
+internal sealed class StockBlock : StockModule
 {
     private readonly Module<Tensor, Tensor> _norm1, _norm2, _attention, _mlp;
 
@@ -99,7 +99,7 @@ internal sealed class StockBlock : Module<Tensor, Tensor>
 }
 
 /// <summary>Self-attention by TorchSharp's scaled_dot_product_attention.</summary>
-internal sealed class StockAttention : Module<Tensor, Tensor>
+internal sealed class StockAttention : StockModule
 {
     private readonly Linear _qkv, _proj;
     private readonly StockRmsNorm? _normQ, _normK;
@@ -140,7 +140,7 @@ internal sealed class StockAttention : Module<Tensor, Tensor>
 }
 
 /// <summary>fc2(silu(fc1 x) · fc3 x).</summary>
-internal sealed class StockSwiGlu : Module<Tensor, Tensor>
+internal sealed class StockSwiGlu : StockModule
 {
     private readonly Linear _fc1, _fc2, _fc3;
 
@@ -162,7 +162,7 @@ internal sealed class StockSwiGlu : Module<Tensor, Tensor>
 }
 
 /// <summary>fc2(gelu(fc1 x)).</summary>
-internal sealed class StockMlp : Module<Tensor, Tensor>
+internal sealed class StockMlp : StockModule
 {
     private readonly Linear _fc1, _fc2;
     private readonly TorchSharp.Modules.GELU.Approximate _approximate;
@@ -184,7 +184,7 @@ internal sealed class StockMlp : Module<Tensor, Tensor>
 }
 
 /// <summary>x / rms(x) · weight in basic ops: TorchSharp has no RMSNorm.</summary>
-internal sealed class StockRmsNorm : Module<Tensor, Tensor>
+internal sealed class StockRmsNorm : StockModule
 {
     [ComponentName(Name = "weight")]
     private readonly Parameter _weight;
@@ -203,6 +203,16 @@ internal sealed class StockRmsNorm : Module<Tensor, Tensor>
         using var scope = NewDisposeScope();
         return (x * (x.pow(2).mean([-1], keepdim: true) + _eps).rsqrt() * _weight).MoveToOuterDisposeScope();
     }
+}
+
+/// <summary>Modules and parameters are registered by name in constructors; without this TorchSharp would register the fields
+/// again under their own names.</summary>
+public abstract class StockModule : Module<Tensor, Tensor>
+{
+    private protected StockModule(string name) : base(name) { }
+
+    /// <inheritdoc/>
+    protected sealed override void RegisterComponents() { }
 }
 
 /// <summary>A level of names in the state_dict.</summary>
