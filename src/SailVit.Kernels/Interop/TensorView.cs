@@ -22,6 +22,18 @@ internal enum DType
     BFloat16 = 15,
 }
 
+internal static class DTypes
+{
+    /// <summary>Bytes per element.</summary>
+    public static int Size(this DType dtype) => dtype switch
+    {
+        DType.Float64 or DType.Int64 => 8,
+        DType.Float32 or DType.Int32 => 4,
+        DType.Float16 or DType.BFloat16 or DType.Int16 => 2,
+        _ => 1,
+    };
+}
+
 /// <summary>What a kernel needs to know of a tensor, read through the C shim in tens of nanoseconds
 /// (TorchSharp's <c>shape</c> and <c>stride()</c> cost about 1 µs each).</summary>
 /// <remarks>Sizes and strides point into the tensor: valid only while the tensor lives. Strides are in elements.</remarks>

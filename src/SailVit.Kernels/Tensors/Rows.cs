@@ -9,14 +9,14 @@ internal readonly unsafe struct Rows : IDisposable
 {
     private readonly Tensor? _copy;
 
-    private Rows(in TensorView view, Tensor? copy, long count, long width, long stride)
+    private Rows(byte* data, Tensor? copy, long count, long width, long stride, DType dtype)
     {
         _copy = copy;
-        Data = view.Data;
+        Data = data;
         Count = count;
         Width = width;
         Stride = stride;
-        DType = view.DType;
+        DType = dtype;
     }
 
     public byte* Data { get; }
@@ -50,12 +50,15 @@ internal readonly unsafe struct Rows : IDisposable
         return rows;
     }
 
+    /// <summary>Columns [start, start + width) of every row; the original still owns the copy.</summary>
+    public Rows Columns(long start, long width) => new(Data + (start * DType.Size()), null, Count, width, Stride, DType);
+
     /// <summary>Frees the copy, if there is one.</summary>
     public void Dispose() => _copy?.Dispose();
 
     private static bool TryOf(in TensorView view, Tensor? copy, int trailing, out Rows rows)
     {
-        int split = view.Rank - trailing;
+        int split = Math.Max(0, view.Rank - trailing);
         long width = 1;
         bool adjacent = true;
         for (int d = view.Rank - 1; d >= split; d--)
@@ -65,7 +68,7 @@ internal readonly unsafe struct Rows : IDisposable
         }
         long count = width == 0 ? 0 : view.Length / width;
         bool regular = TryRowStride(view, split, width, out long stride);
-        rows = new(view, copy, count, width, stride);
+        rows = new(view.Data, copy, count, width, stride, view.DType);
         return (adjacent && regular) || view.Length == 0;
     }
 

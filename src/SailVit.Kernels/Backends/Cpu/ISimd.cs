@@ -60,6 +60,9 @@ internal unsafe interface ISimd<V> where V : unmanaged
     /// <summary>2^n for integral n in [-126, 127], built from its bits.</summary>
     static abstract V Exp2Integer(V n);
 
+    /// <summary>a·2^n for integral n, where a and the result are normal numbers; anything outside.</summary>
+    static abstract V Scale(V a, V n);
+
     static abstract V LessThan(V a, V b);
     static abstract V Equal(V a, V b);
 

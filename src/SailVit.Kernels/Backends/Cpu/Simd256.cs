@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 
 namespace SailVit.Kernels.Backends.Cpu;
 
@@ -108,6 +109,9 @@ internal readonly unsafe struct Simd256 : ISimd<Vector256<float>>
     public static Vector256<float> Exp2Integer(Vector256<float> n) => ((Vector256.ConvertToInt32Native(n) + Vector256.Create(127)) << 23).AsSingle();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> Scale(Vector256<float> a, Vector256<float> n) => (a.AsInt32() + (Vector256.ConvertToInt32Native(n) << 23)).AsSingle();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<float> LessThan(Vector256<float> a, Vector256<float> b) => Vector256.LessThan(a, b);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -129,5 +133,6 @@ internal readonly unsafe struct Simd256 : ISimd<Vector256<float>>
     private static Vector256<uint> Widen(ushort* p) => Vector256.WidenLower(Vector128.Load(p).ToVector256Unsafe());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector128<ushort> Narrow(Vector256<uint> v) => Vector256.Narrow(v, v).GetLower();
+    private static Vector128<ushort> Narrow(Vector256<uint> v) =>
+        Avx512F.VL.IsSupported ? Avx512F.VL.ConvertToVector128UInt16(v) : Vector256.Narrow(v, v).GetLower();
 }

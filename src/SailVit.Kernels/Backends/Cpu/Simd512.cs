@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 
 namespace SailVit.Kernels.Backends.Cpu;
 
@@ -108,6 +109,11 @@ internal readonly unsafe struct Simd512 : ISimd<Vector512<float>>
     public static Vector512<float> Exp2Integer(Vector512<float> n) => ((Vector512.ConvertToInt32Native(n) + Vector512.Create(127)) << 23).AsSingle();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<float> Scale(Vector512<float> a, Vector512<float> n) => Avx512F.IsSupported
+        ? Avx512F.Scale(a, n)
+        : (a.AsInt32() + (Vector512.ConvertToInt32Native(n) << 23)).AsSingle();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<float> LessThan(Vector512<float> a, Vector512<float> b) => Vector512.LessThan(a, b);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -129,5 +135,6 @@ internal readonly unsafe struct Simd512 : ISimd<Vector512<float>>
     private static Vector512<uint> Widen(ushort* p) => Vector512.WidenLower(Vector256.Load(p).ToVector512Unsafe());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector256<ushort> Narrow(Vector512<uint> v) => Vector512.Narrow(v, v).GetLower();
+    private static Vector256<ushort> Narrow(Vector512<uint> v) =>
+        Avx512F.IsSupported ? Avx512F.ConvertToVector256UInt16(v) : Vector512.Narrow(v, v).GetLower();
 }

@@ -55,6 +55,8 @@ internal readonly unsafe struct SimdScalar : ISimd<float>
 
     public static float Exp2Integer(float n) => BitConverter.Int32BitsToSingle(((int)n + 127) << 23);
 
+    public static float Scale(float a, float n) => BitConverter.Int32BitsToSingle(BitConverter.SingleToInt32Bits(a) + ((int)n << 23));
+
     public static float LessThan(float a, float b) => Mask(a < b);
 
     public static float Equal(float a, float b) => Mask(a == b);

@@ -1,0 +1,116 @@
+using System.Runtime.CompilerServices;
+using SailVit.Kernels.Interop;
+using SailVit.Kernels.Tensors;
+
+namespace SailVit.Kernels.Backends.Cpu;
+
+/// <summary>The current row of each operand; null where an operand is absent.</summary>
+internal unsafe struct RowPointers
+{
+    public byte* A, B, C, Y, Z;
+}
+
+/// <summary>An element-wise function of up to three inputs A, B, C with up to two outputs Y, Z.</summary>
+internal interface IElementMap
+{
+    /// <summary>Computes the elements from <paramref name="i"/> on.</summary>
+    void Apply<S, V, T>(in RowPointers row, long i) where S : struct, ISimd<V> where V : unmanaged where T : struct, IElement;
+}
+
+/// <summary>Operands of an element-wise function: all of one shape and dtype, each with its own row stride.</summary>
+internal readonly ref struct MapOperands
+{
+    public Rows A { get; init; }
+
+    public Rows B { get; init; }
+
+    public Rows C { get; init; }
+
+    public Rows Y { get; init; }
+
+    public Rows Z { get; init; }
+}
+
+/// <summary>Runs an element-wise function over rows in one pass.</summary>
+internal static unsafe class RowMap
+{
+    // Operands without gaps are cut into runs of this many elements, however long their rows are.
+    private const long Run = 4096;
+
+    /// <summary>Applies <paramref name="map"/> to every element of A.</summary>
+    public static void For<M>(M map, in MapOperands o) where M : unmanaged, IElementMap
+    {
+        var args = new Arguments<M> { Map = map, Length = o.A.Count * o.A.Width };
+        bool dense = Dense(o.A) && Dense(o.B) && Dense(o.C) && Dense(o.Y) && Dense(o.Z);
+        args.Width = dense ? Run : o.A.Width;
+        args.A = new(o.A, dense);
+        args.B = new(o.B, dense);
+        args.C = new(o.C, dense);
+        args.Y = new(o.Y, dense);
+        args.Z = new(o.Z, dense);
+        ElementDispatch.For(o.A.DType, new Call<M>(args));
+    }
+
+    private static bool Dense(in Rows rows) => rows.Stride == rows.Width;
+
+    private readonly struct Operand
+    {
+        private readonly byte* _data;
+        private readonly long _strideBytes;
+
+        public Operand(in Rows rows, bool dense)
+        {
+            _data = rows.Data;
+            _strideBytes = (dense ? Run : rows.Stride) * rows.DType.Size();
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public byte* Row(long row) => _data == null ? null : _data + (row * _strideBytes);
+    }
+
+    private struct Arguments<M> where M : unmanaged
+    {
+        public M Map;
+        public Operand A, B, C, Y, Z;
+        public long Width;
+        public long Length;
+    }
+
+    private readonly struct Call<M>(Arguments<M> args) : IElementCall where M : unmanaged, IElementMap
+    {
+        public void Invoke<T>() where T : unmanaged, IElement
+        {
+            long rows = args.Width == 0 ? 0 : (args.Length + args.Width - 1) / args.Width;
+            CpuBackend.Run(new Kernel<T, M>(args), rows, RowGrain.Of(args.Width));
+        }
+    }
+
+    private struct Kernel<T, M>(Arguments<M> args) : ICpuKernel
+        where T : unmanaged, IElement
+        where M : unmanaged, IElementMap
+    {
+        private Arguments<M> _a = args;
+
+        public readonly void Run<S, V>(long begin, long end) where S : struct, ISimd<V> where V : unmanaged
+        {
+            for (long r = begin; r < end; r++)
+            {
+                var row = new RowPointers { A = _a.A.Row(r), B = _a.B.Row(r), C = _a.C.Row(r), Y = _a.Y.Row(r), Z = _a.Z.Row(r) };
+                Row<S, V>(_a.Map, row, Math.Min(_a.Width, _a.Length - (r * _a.Width)));
+            }
+        }
+
+        private static void Row<S, V>(M map, RowPointers row, long n) where S : struct, ISimd<V> where V : unmanaged
+        {
+            long i = 0;
+            for (; i + S.Width <= n; i += S.Width)
+            {
+                map.Apply<S, V, T>(row, i);
+            }
+            for (; i < n; i++)
+            {
+                map.Apply<SimdScalar, float, T>(row, i);
+            }
+        }
+    }
+}

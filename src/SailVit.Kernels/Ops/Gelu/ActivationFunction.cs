@@ -1,0 +1,66 @@
+using SailVit.Kernels.Backends.Cpu;
+using SailVit.Kernels.Interop;
+using SailVit.Kernels.Tensors;
+using static TorchSharp.torch;
+
+namespace SailVit.Kernels.Ops.Gelu;
+
+/// <summary>An activation with autograd. Saved: the input; f′ is computed from it.</summary>
+internal sealed class ActivationFunction<F> : OpFunction<ActivationFunction<F>, object> where F : unmanaged, ISimdActivation
+{
+    private static readonly object NoState = new();
+
+    public override string Name => typeof(F).Name;
+
+    public static Tensor Apply(Tensor x, bool inplace)
+    {
+        Check.Float(x);
+        if (!NeedsGraph(x))
+        {
+            return inplace ? InPlace(x) : Compute(x);
+        }
+        // Backward needs the input that in-place overwrites: a copy is kept, as libtorch does.
+        return inplace ? x.copy_(Run(NoState, x.clone())[0]).alias() : Run(NoState, x)[0];
+    }
+
+    protected override ForwardResult Forward(object state, Tensor?[] inputs) => new([Compute(inputs[0]!)], [inputs[0]]);
+
+    protected override Tensor?[] Backward(object state, Tensor?[] saved, Tensor?[] grads, bool[] needed)
+    {
+        if (grads[0] is not { } dy)
+        {
+            return [null];
+        }
+        var dx = Allocate.Empty(new TensorView(saved[0]!).Sizes, new TensorView(saved[0]!).DType);
+        using var x = Rows.Of(saved[0], 1);
+        using var g = Rows.Of(dy, 1);
+        using var result = Rows.Of(dx, 1);
+        RowMap.For(default(ActivationBackward<F>), new() { A = x, B = g, Y = result });
+        return [dx];
+    }
+
+    private static Tensor Compute(Tensor x)
+    {
+        var view = new TensorView(x);
+        var y = Allocate.Empty(view.Sizes, view.DType, view);
+        using var source = Rows.Of(x, 1);
+        using var result = Rows.Of(y, 1);
+        RowMap.For(default(ActivationForward<F>), new() { A = source, Y = result });
+        return y;
+    }
+
+    private static Tensor InPlace(Tensor x)
+    {
+        using var rows = Rows.Of(x, 1);
+        if (rows.IsCopy || rows.Stride == 0 || x.dim() == 0)
+        {
+            using var y = Compute(x);
+            return x.copy_(y).alias();
+        }
+        RowMap.For(default(ActivationForward<F>), new() { A = rows, Y = rows });
+        // A torch op on an empty view counts as a change of x: a graph that saved x notices.
+        using var none = x.narrow(0, 0, 0);
+        none.zero_();
+        return x.alias();
+    }
+}

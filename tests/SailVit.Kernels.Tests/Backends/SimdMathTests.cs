@@ -1,0 +1,106 @@
+using SailVit.Kernels.Backends.Cpu;
+using Xunit;
+
+namespace SailVit.Kernels.Tests.Backends;
+
+/// <summary>Elementary functions against float64, over dense ranges at every width.</summary>
+public sealed class SimdMathTests
+{
+    public static TheoryData<SimdWidth> Widths => SimdProbe.Widths;
+
+    private sealed class Exp : IVectorFunction
+    {
+        public V Apply<S, V>(V a, V b, V c) where S : struct, ISimd<V> where V : unmanaged => SimdMath.Exp<S, V>(a);
+    }
+
+    private sealed class Sigmoid : IVectorFunction
+    {
+        public V Apply<S, V>(V a, V b, V c) where S : struct, ISimd<V> where V : unmanaged => SimdMath.Sigmoid<S, V>(a);
+    }
+
+    private sealed class Erf : IVectorFunction
+    {
+        public V Apply<S, V>(V a, V b, V c) where S : struct, ISimd<V> where V : unmanaged => SimdMath.Erf<S, V>(a);
+    }
+
+    [Theory]
+    [MemberData(nameof(Widths))]
+    public void Exp_IsWithinTwoUlp(SimdWidth width) =>
+        CheckUlp(SimdProbe.Map(width, new Exp(), Dense(-87.3f, 88.72f)), Dense(-87.3f, 88.72f), Math.Exp, 2);
+
+    [Theory]
+    [MemberData(nameof(Widths))]
+    public void Exp_AtTheEdges(SimdWidth width)
+    {
+        float[] x = [0, -0f, float.NegativeInfinity, -1e30f, -104, -87.4f, 88.73f, 1e30f, float.PositiveInfinity, float.NaN, 1e-42f];
+        float[] expected = [1, 1, 0, 0, 0, 0, float.PositiveInfinity, float.PositiveInfinity, float.PositiveInfinity, float.NaN, 1];
+        Assert.Equal(expected, SimdProbe.Map(width, new Exp(), x));
+    }
+
+    [Theory]
+    [MemberData(nameof(Widths))]
+    public void Sigmoid_IsWithinFourUlp(SimdWidth width) =>
+        CheckUlp(SimdProbe.Map(width, new Sigmoid(), Dense(-87, 87)), Dense(-87, 87), v => 1 / (1 + Math.Exp(-v)), 4);
+
+    [Theory]
+    [MemberData(nameof(Widths))]
+    public void Erf_IsWithinOneAndAHalfUlp(SimdWidth width)
+    {
+        var x = Dense(-4.5f, 4.5f);
+        CheckUlp(SimdProbe.Map(width, new Erf(), x), x, ErfReference, 1.5);
+        Assert.Equal([1, -1, 1, -1, float.NaN, 0], SimdProbe.Map(width, new Erf(), [float.PositiveInfinity, float.NegativeInfinity, 1e20f, -1e20f, float.NaN, 0]));
+    }
+
+    // 400,003 points, evenly spread, and as many around 0 at every magnitude.
+    private static float[] Dense(float low, float high)
+    {
+        const int Count = 400_003;
+        var x = new float[2 * Count];
+        for (int i = 0; i < Count; i++)
+        {
+            double t = i / (double)(Count - 1);
+            x[i] = (float)(low + (t * ((double)high - low)));
+            x[Count + i] = (float)((i % 2 == 0 ? high : low) * Math.Pow(2, -40 * t));
+        }
+        return x;
+    }
+
+    private static void CheckUlp(float[] ours, float[] x, Func<double, double> reference, double allowed)
+    {
+        double worst = 0, at = 0;
+        for (int i = 0; i < x.Length; i++)
+        {
+            double expected = reference(x[i]);
+            double ulp = Math.ScaleB(1, Math.Max(Math.ILogB(expected), -126) - 23);
+            double error = Math.Abs(ours[i] - expected) / ulp;
+            if (!(error <= worst))
+            {
+                (worst, at) = (error, x[i]);
+            }
+        }
+        Assert.True(worst <= allowed, $"{worst:f3} ulp at {at:r}; {allowed} allowed.");
+    }
+
+    // Series below 2, continued fraction of erfc above: both to float64 accuracy there.
+    private static double ErfReference(double x)
+    {
+        double t = Math.Abs(x), sum;
+        if (t < 2)
+        {
+            double term = t;
+            sum = t;
+            for (int n = 1; n < 60; n++)
+            {
+                term *= -t * t / n;
+                sum += term / ((2 * n) + 1);
+            }
+            return Math.CopySign(sum * 2 / Math.Sqrt(Math.PI), x);
+        }
+        double fraction = 0;
+        for (int n = 120; n > 0; n--)
+        {
+            fraction = n / 2.0 / (t + fraction);
+        }
+        return Math.CopySign(1 - (Math.Exp(-t * t) / Math.Sqrt(Math.PI) / (t + fraction)), x);
+    }
+}
