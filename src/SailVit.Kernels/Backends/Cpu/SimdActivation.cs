@@ -42,16 +42,19 @@ internal readonly struct GeluTanh : ISimdActivation
     public static V Value<S, V>(V x) where S : struct, ISimd<V> where V : unmanaged =>
         S.Mul(x, SimdMath.Sigmoid<S, V>(Argument<S, V>(x)));
 
-    /// <remarks>σ + x·σ·(1 − σ)·(2u)′.</remarks>
+    /// <remarks>σ + x·σ·(1 − σ)·(2u)′ with σ·(1 − σ) = e / (1 + e)² and e = e^−|2u|, so that 1 − σ does not cancel.</remarks>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V Derivative<S, V>(V x) where S : struct, ISimd<V> where V : unmanaged
     {
-        var sigmoid = SimdMath.Sigmoid<S, V>(Argument<S, V>(x));
+        var argument = Argument<S, V>(x);
+        var e = SimdMath.Exp<S, V>(S.Sub(S.Zero, S.Abs(argument)));
+        var larger = S.Div(S.Create(1f), S.Add(S.Create(1f), e));
+        var smaller = S.Mul(e, larger);
+        var sigmoid = S.Select(S.LessThan(argument, S.Zero), smaller, larger);
         var slope = S.Mul(S.Fma(S.Mul(x, x), S.Create(3 * Cubic), S.Create(1f)), S.Create(TwoSqrt2OverPi));
-        // Where σ is 1 or 0 its slope is 0, also when the cube has overflowed.
-        var change = S.Mul(sigmoid, S.Sub(S.Create(1f), sigmoid));
-        change = S.Select(S.Equal(change, S.Zero), S.Zero, S.Mul(S.Mul(x, slope), change));
-        return S.Add(sigmoid, change);
+        // Where e has vanished there is no change, also when the cube has overflowed.
+        var change = S.Mul(S.Mul(x, slope), S.Mul(smaller, larger));
+        return S.Add(sigmoid, S.Select(S.Equal(smaller, S.Zero), S.Zero, change));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
