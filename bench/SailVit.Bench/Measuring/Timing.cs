@@ -6,8 +6,9 @@ namespace SailVit.Bench.Measuring;
 /// <summary>How long and how often to measure.</summary>
 /// <param name="Samples">Samples of each side.</param>
 /// <param name="SampleMs">A sample repeats the call until it lasts about this long.</param>
-/// <param name="WarmupMs">Each side runs this long before, at least twice.</param>
-public sealed record TimingOptions(int Samples, double SampleMs, double WarmupMs)
+/// <param name="WarmupMs">Each side runs this long before.</param>
+/// <param name="WarmupCalls">And at least so often.</param>
+public sealed record TimingOptions(int Samples, double SampleMs, double WarmupMs, int WarmupCalls = 2)
 {
     /// <summary>For results that are recorded.</summary>
     public static TimingOptions Full { get; } = new(21, 4, 150);
@@ -16,10 +17,10 @@ public sealed record TimingOptions(int Samples, double SampleMs, double WarmupMs
     public static TimingOptions Quick { get; } = new(5, 2, 40);
 
     /// <summary>For whole models, where one call lasts seconds.</summary>
-    public static TimingOptions Model { get; } = new(7, 0, 0);
+    public static TimingOptions Model { get; } = new(5, 0, 0, 1);
 
     /// <summary>For a look at a whole model.</summary>
-    public static TimingOptions QuickModel { get; } = new(3, 0, 0);
+    public static TimingOptions QuickModel { get; } = new(2, 0, 0, 1);
 }
 
 /// <summary>Milliseconds per call of two sides.</summary>
@@ -65,7 +66,7 @@ public static class Timing
     {
         double best = double.PositiveInfinity;
         var watch = Stopwatch.StartNew();
-        for (int calls = 0; calls < 2 || watch.Elapsed.TotalMilliseconds < options.WarmupMs; calls++)
+        for (int calls = 0; calls < options.WarmupCalls || watch.Elapsed.TotalMilliseconds < options.WarmupMs; calls++)
         {
             best = Math.Min(best, Sample(side, 1));
         }
