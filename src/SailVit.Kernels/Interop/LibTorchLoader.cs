@@ -16,7 +16,35 @@ internal static class LibTorchLoader
 
     public static LibTorchInfo Load()
     {
-        var (folder, source) = FindLibTorch(Environment.GetEnvironmentVariable(LibTorch.FolderVariable), [.. SearchFolders()]);
+        var forced = Environment.GetEnvironmentVariable(LibTorch.FolderVariable);
+        try
+        {
+            return Load(forced);
+        }
+        catch (LibTorchException) when (!string.IsNullOrEmpty(forced))
+        {
+            // Our ops will throw this. TorchSharp's own must not take the process down with another message, after copying
+            // 460 MB: it gets the packaged libtorch, as it would find it by itself on a newer system.
+            LoadPackaged();
+            throw;
+        }
+    }
+
+    private static void LoadPackaged()
+    {
+        try
+        {
+            Load(forced: null);
+        }
+        catch (LibTorchException)
+        {
+            // There is none: the first failure says what to do.
+        }
+    }
+
+    private static LibTorchInfo Load(string? forced)
+    {
+        var (folder, source) = FindLibTorch(forced, [.. SearchFolders()]);
         foreach (var name in (ReadOnlySpan<string>)["c10", "torch_cpu"])
         {
             LoadRequired(Path.Combine(folder, Library(name)));
