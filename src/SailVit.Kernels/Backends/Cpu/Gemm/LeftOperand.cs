@@ -1,0 +1,59 @@
+namespace SailVit.Kernels.Backends.Cpu.Gemm;
+
+/// <summary>Rows of A as the product reads them: element (i, k) lies at Data[i·RowStride + k·KStride].</summary>
+internal readonly unsafe struct LeftBlock(float* data, long rowStride, long kStride)
+{
+    public readonly float* Data = data;
+    public readonly long RowStride = rowStride;
+    public readonly long KStride = kStride;
+}
+
+/// <summary>The left matrix of a product, [M, K], given block by block: from memory as it is, converted, transposed, or
+/// gathered (image patches).</summary>
+internal unsafe interface ILeftOperand
+{
+    /// <summary>Floats of scratch that a block needs; 0 when blocks are read in place.</summary>
+    long ScratchFloats(long rows, long depth);
+
+    /// <summary>Rows [row, row + rows), all of K, as float32.</summary>
+    LeftBlock Block<S, V>(long row, long rows, long depth, float* scratch) where S : struct, ISimd<V> where V : unmanaged;
+}
+
+/// <summary>A = x: rows in place where they are float32, otherwise converted.</summary>
+internal readonly unsafe struct LeftRows(MatrixView x) : ILeftOperand
+{
+    private readonly MatrixView _x = x;
+
+    public long ScratchFloats(long rows, long depth) => _x.IsFloat32Rows ? 0 : rows * depth;
+
+    public LeftBlock Block<S, V>(long row, long rows, long depth, float* scratch) where S : struct, ISimd<V> where V : unmanaged
+    {
+        if (_x.IsFloat32Rows)
+        {
+            return new((float*)_x.At(row, 0), _x.RowStride, 1);
+        }
+        for (long r = 0; r < rows; r++)
+        {
+            _x.CopyRow<S, V>(row + r, 0, depth, scratch + (r * depth));
+        }
+        return new(scratch, depth, 1);
+    }
+}
+
+/// <summary>A = xᵀ: columns of x, copied k by k. Never read in place: a power-of-two distance between the k would put
+/// them all into one cache set.</summary>
+internal readonly unsafe struct LeftColumns(MatrixView x) : ILeftOperand
+{
+    private readonly MatrixView _x = x;
+
+    public long ScratchFloats(long rows, long depth) => rows * depth;
+
+    public LeftBlock Block<S, V>(long row, long rows, long depth, float* scratch) where S : struct, ISimd<V> where V : unmanaged
+    {
+        for (long k = 0; k < depth; k++)
+        {
+            _x.CopyRow<S, V>(k, row, rows, scratch + (k * rows));
+        }
+        return new(scratch, 1, rows);
+    }
+}
