@@ -51,6 +51,9 @@ internal unsafe interface ISimd<V> where V : unmanaged
     /// <summary>The smaller of two; NaN if either is NaN.</summary>
     static abstract V Min(V a, V b);
 
+    /// <summary>The larger of two, in one instruction; with a NaN, either.</summary>
+    static abstract V MaxNative(V a, V b);
+
     static abstract V Abs(V a);
     static abstract V Sqrt(V a);
 
@@ -62,6 +65,9 @@ internal unsafe interface ISimd<V> where V : unmanaged
 
     /// <summary>a·2^n for integral n, where a and the result are normal numbers; anything outside.</summary>
     static abstract V Scale(V a, V n);
+
+    /// <summary>a·2^n for integral n in [-200, 127] and a near 1; below 2^-126 the result may be 0.</summary>
+    static abstract V ScaleExp2(V a, V n);
 
     static abstract V LessThan(V a, V b);
     static abstract V Equal(V a, V b);

@@ -47,6 +47,8 @@ internal readonly unsafe struct SimdScalar : ISimd<float>
 
     public static float Min(float a, float b) => MathF.Min(a, b);
 
+    public static float MaxNative(float a, float b) => MathF.Max(a, b);
+
     public static float Abs(float a) => MathF.Abs(a);
 
     public static float Sqrt(float a) => MathF.Sqrt(a);
@@ -56,6 +58,8 @@ internal readonly unsafe struct SimdScalar : ISimd<float>
     public static float Exp2Integer(float n) => BitConverter.Int32BitsToSingle(((int)n + 127) << 23);
 
     public static float Scale(float a, float n) => BitConverter.Int32BitsToSingle(BitConverter.SingleToInt32Bits(a) + ((int)n << 23));
+
+    public static float ScaleExp2(float a, float n) => a * Exp2Integer(MathF.Max(n, -127));
 
     public static float LessThan(float a, float b) => Mask(a < b);
 

@@ -1,0 +1,235 @@
+using SailVit.Kernels.Backends.Cpu;
+using SailVit.Kernels.Backends.Cpu.Gemm;
+
+namespace SailVit.Kernels.Ops.Attention;
+
+/// <summary>Gradients of queries, keys, values and bias; probabilities are computed again from the row statistics.</summary>
+/// <remarks>
+/// With P = 2^(S − max)/sum, Δ = Σ_d dO∘O and r = 1/sum:
+/// dV = (r·P̃)ᵀdO, dS = r·P̃∘(dO·Vᵀ − Δ + dlse), dK = scale·dSᵀQ, dQ = scale·dS·K, where P̃ = 2^(S − max). r is multiplied
+/// into the rows of dO once, so that a score costs one power, one subtraction and one product. Five matrix products.
+/// An item is (sequence, key head, range of <see cref="ChunkKeys"/> keys); sequences or heads that add to the same bias
+/// gradient are one item. Query heads of a group follow each other. All sums have one order whatever the number of threads.
+/// Workspace per thread: D·(5·keys + 5·queries) floats and two blocks of scores.
+/// Source: Dao 2023, FlashAttention-2, algorithm 2.
+/// </remarks>
+internal readonly unsafe struct AttentionBackward : ICpuKernel
+{
+    public const int QueryBlock = 48;
+
+    /// <summary>A multiple of the register tile's six rows and of a strip's 64 columns.</summary>
+    public const int KeyBlock = 192;
+
+    private readonly AttentionProblem _problem;
+
+    public AttentionProblem Problem { get => _problem; init => _problem = value; }
+
+    public HeadTensor Output { get; init; }
+    public HeadTensor GradOutput { get; init; }
+
+    /// <summary>Gradient of the log-sum-exp, by row; null if it has none.</summary>
+    public float* GradLse { get; init; }
+
+    /// <summary>Maxima, then after <see cref="StatisticsLength"/> floats inverse sums.</summary>
+    public float* Statistics { get; init; }
+    public long StatisticsLength { get; init; }
+
+    public HeadTensor GradQ { get; init; }
+    public HeadTensor GradK { get; init; }
+    public HeadTensor GradV { get; init; }
+    public BiasGradient GradBias { get; init; }
+
+    /// <summary>Keys per item, a multiple of <see cref="KeyBlock"/>.</summary>
+    public long ChunkKeys { get; init; }
+    public long Chunks { get; init; }
+
+    /// <summary>Partial gradients of the queries, [Chunks, rows, D]; null where there is one chunk.</summary>
+    public float* QueryPartials { get; init; }
+
+    /// <summary>Largest sequence, which sizes the workspace.</summary>
+    public long MaxQueries { get; init; }
+
+    /// <summary>Items: independent sequences × independent key heads × chunks.</summary>
+    public long Items => (GradBias.SharedByBatch ? 1 : Problem.SequenceCount) * (GradBias.SharedByHeads ? 1 : Problem.KvHeads) * Chunks;
+
+    public void Run<S, V>(long begin, long end) where S : struct, ISimd<V> where V : unmanaged
+    {
+        ref readonly var p = ref _problem;
+        using var lease = Workspace.Rent(BackwardScratch.Floats(p.Width, ChunkKeys, MaxQueries) * sizeof(float));
+        var scratch = new BackwardScratch(lease.Floats, p.Width, ChunkKeys, MaxQueries);
+        long headItems = GradBias.SharedByHeads ? 1 : p.KvHeads;
+        for (long item = begin; item < end; item++)
+        {
+            var (unit, chunk) = Math.DivRem(item, Chunks);
+            var (batchItem, headItem) = Math.DivRem(unit, headItems);
+            long firstBatch = batchItem, lastBatch = GradBias.SharedByBatch ? p.SequenceCount - 1 : batchItem;
+            long firstHead = headItem, lastHead = GradBias.SharedByHeads ? p.KvHeads - 1 : headItem;
+            for (long b = firstBatch; b <= lastBatch; b++)
+            {
+                for (long kvHead = firstHead; kvHead <= lastHead; kvHead++)
+                {
+                    Keys<S, V>(b, kvHead, chunk, scratch);
+                }
+            }
+        }
+    }
+
+    /// <summary>One range of keys of one key head against all queries that use it.</summary>
+    private void Keys<S, V>(long b, long kvHead, long chunk, in BackwardScratch scratch) where S : struct, ISimd<V> where V : unmanaged
+    {
+        ref readonly var p = ref _problem;
+        ref readonly var sequence = ref p.Sequences[b];
+        long firstKey = Math.Min(chunk * ChunkKeys, sequence.Keys), keys = Math.Min(ChunkKeys, sequence.Keys - firstKey);
+        var k = p.K.Matrix(b, sequence.FirstKey + firstKey, kvHead, keys, p.Width);
+        var v = p.V.Matrix(b, sequence.FirstKey + firstKey, kvHead, keys, p.Width);
+        var keyColumns = BackwardScratch.Pack<S, V>(k, transposed: true, scratch.KeyColumns);
+        var keyRows = BackwardScratch.Pack<S, V>(k, transposed: false, scratch.KeyRows);
+        var valueColumns = BackwardScratch.Pack<S, V>(v, transposed: true, scratch.ValueColumns);
+        scratch.ClearKeyGradients(keys);
+        for (long h = kvHead * p.Group; h < (kvHead + 1) * p.Group; h++)
+        {
+            var (queries, grads) = PrepareQueries<S, V>(b, h, scratch);
+            for (long key = 0; key < keys; key += KeyBlock)
+            {
+                int count = (int)Math.Min(KeyBlock, keys - key);
+                long first = p.Causal ? Math.Min(sequence.Queries, (firstKey + key) / QueryBlock * QueryBlock) : 0;
+                for (; first < sequence.Queries; first += QueryBlock)
+                {
+                    int rows = (int)Math.Min(QueryBlock, sequence.Queries - first);
+                    var tile = new Tile { B = b, H = h, Query = first, Rows = rows, Key = key, FirstKey = firstKey, Keys = count };
+                    Multiply<S, V>(tile, scratch, keyColumns, keyRows, valueColumns, queries, grads);
+                }
+            }
+            FinishQueries<S, V>(b, h, chunk, scratch);
+        }
+        var toK = GradK.Matrix(b, sequence.FirstKey + firstKey, kvHead, keys, p.Width);
+        var toV = GradV.Matrix(b, sequence.FirstKey + firstKey, kvHead, keys, p.Width);
+        for (long r = 0; r < keys; r++)
+        {
+            // Packed queries hold scale·log2(e); what is wanted holds scale.
+            AttentionScores.Store<S, V>(toK, r, scratch.GradK + (r * p.PaddedWidth), AttentionProblem.Ln2);
+            AttentionScores.Store<S, V>(toV, r, scratch.GradV + (r * p.PaddedWidth), 1);
+        }
+    }
+
+    /// <summary>Packs a head's queries and r·dO, computes r·(Δ − dlse), clears its gradient.</summary>
+    private (PackedMatrix Queries, PackedMatrix Grads) PrepareQueries<S, V>(long b, long h, in BackwardScratch scratch) where S : struct, ISimd<V> where V : unmanaged
+    {
+        ref readonly var p = ref _problem;
+        ref readonly var sequence = ref p.Sequences[b];
+        long n = sequence.Queries;
+        int step = p.PaddedWidth;
+        AttentionScores.ScaleQueries<S, V>(p, p.Q.Matrix(b, sequence.FirstQuery, h, n, p.Width), 0, n, scratch.Queries);
+        var gradOutput = GradOutput.Matrix(b, sequence.FirstQuery, h, n, p.Width);
+        var output = Output.Matrix(b, sequence.FirstQuery, h, n, p.Width);
+        float* outputRow = scratch.Scores;
+        for (long i = 0; i < n; i++)
+        {
+            var row = scratch.Grads + (i * step);
+            long index = p.Rows.Index(b, h, sequence.FirstQuery + i);
+            float inverse = Statistics[StatisticsLength + index];
+            scratch.Maxima[i] = Statistics[index];
+            scratch.Deltas[i] = 0;
+            if (inverse == 0)
+            {
+                new Span<float>(row, p.Width).Clear();
+                continue;
+            }
+            gradOutput.CopyRow<S, V>(i, 0, p.Width, row);
+            output.CopyRow<S, V>(i, 0, p.Width, outputRow);
+            float delta = Dot<S, V>(row, outputRow, p.Width) - (GradLse != null ? GradLse[index] : 0);
+            scratch.Deltas[i] = inverse * delta;
+            AttentionScores.Scale<S, V>(row, p.Width, inverse);
+        }
+        new Span<float>(scratch.GradQ, checked((int)(n * step))).Clear();
+        return (BackwardScratch.Pack<S, V>(Matrix(scratch.Queries, n), transposed: false, scratch.QueryRows),
+            BackwardScratch.Pack<S, V>(Matrix(scratch.Grads, n), transposed: false, scratch.GradRows));
+    }
+
+    private MatrixView Matrix(float* rows, long n) => new(rows, Interop.DType.Float32, n, _problem.Width, _problem.PaddedWidth, 1);
+
+    private static float Dot<S, V>(float* a, float* b, int width) where S : struct, ISimd<V> where V : unmanaged
+    {
+        var sum = S.Zero;
+        int d = 0;
+        for (; d + S.Width <= width; d += S.Width)
+        {
+            sum = S.Fma(S.Load(a + d), S.Load(b + d), sum);
+        }
+        float total = S.Sum(sum);
+        for (; d < width; d++)
+        {
+            total = MathF.FusedMultiplyAdd(a[d], b[d], total);
+        }
+        return total;
+    }
+
+    private readonly ref struct Tile
+    {
+        public long B { get; init; }
+        public long H { get; init; }
+        public long Query { get; init; }
+        public int Rows { get; init; }
+
+        /// <summary>First key, counted from the chunk's first.</summary>
+        public long Key { get; init; }
+        public long FirstKey { get; init; }
+        public int Keys { get; init; }
+    }
+
+    private void Multiply<S, V>(in Tile t, in BackwardScratch s, PackedMatrix keyColumns, PackedMatrix keyRows, PackedMatrix valueColumns, PackedMatrix queries, PackedMatrix grads)
+        where S : struct, ISimd<V>
+        where V : unmanaged
+    {
+        ref readonly var p = ref _problem;
+        int step = p.PaddedWidth, width = p.Width;
+        const int Panel = PackedMatrix.PanelColumns;
+        GemmColumns.Run<S, V>(new(s.Queries + (t.Query * step), step, 1), t.Rows, keyColumns.Data + (t.Key * width), width, width, t.Keys, s.Scores, KeyBlock, add: false);
+        GemmColumns.Run<S, V>(new(s.Grads + (t.Query * step), step, 1), t.Rows, valueColumns.Data + (t.Key * width), width, width, t.Keys, s.Slopes, KeyBlock, add: false);
+        for (int r = 0; r < t.Rows; r++)
+        {
+            Row<S, V>(t, r, s);
+        }
+        // dV += P̃ᵀ·(r·dO), dK += dSᵀ·Q: rows of the product are keys.
+        GemmColumns.Run<S, V>(new(s.Scores, 1, KeyBlock), t.Keys, grads.Data + (t.Query * Panel), grads.Depth, t.Rows, width, s.GradV + (t.Key * step), step, add: true);
+        GemmColumns.Run<S, V>(new(s.Slopes, 1, KeyBlock), t.Keys, queries.Data + (t.Query * Panel), queries.Depth, t.Rows, width, s.GradK + (t.Key * step), step, add: true);
+        GemmColumns.Run<S, V>(new(s.Slopes, KeyBlock, 1), t.Rows, keyRows.Data + (t.Key * Panel), keyRows.Depth, t.Keys, width, s.GradQ + (t.Query * step), step, add: true);
+    }
+
+    /// <summary>Scores become P̃, products with dO become dS.</summary>
+    private void Row<S, V>(in Tile t, int r, in BackwardScratch s) where S : struct, ISimd<V> where V : unmanaged
+    {
+        float* scores = s.Scores + (r * KeyBlock), slopes = s.Slopes + (r * KeyBlock);
+        long i = t.Query + r, key = t.FirstKey + t.Key;
+        AttentionScores.Hide<S, V>(_problem, scores, t.B, t.H, i, key, t.Keys);
+        V max = S.Create(s.Maxima[i]), delta = S.Create(s.Deltas[i]);
+        for (int j = 0; j < t.Keys; j += S.Width)
+        {
+            var power = SimdMath.Exp2<S, V>(S.Sub(S.Load(scores + j), max));
+            S.Store(scores + j, power);
+            S.Store(slopes + j, S.Mul(power, S.Sub(S.Load(slopes + j), delta)));
+        }
+        if (GradBias.Exists)
+        {
+            GradBias.Add<S, V>(slopes, t.B, t.H, i, key, t.Keys);
+        }
+    }
+
+    private void FinishQueries<S, V>(long b, long h, long chunk, in BackwardScratch scratch) where S : struct, ISimd<V> where V : unmanaged
+    {
+        ref readonly var p = ref _problem;
+        ref readonly var sequence = ref p.Sequences[b];
+        var to = GradQ.Matrix(b, sequence.FirstQuery, h, sequence.Queries, p.Width);
+        for (long i = 0; i < sequence.Queries; i++)
+        {
+            var from = scratch.GradQ + (i * p.PaddedWidth);
+            if (QueryPartials == null)
+            {
+                AttentionScores.Store<S, V>(to, i, from, (float)p.Scale);
+                continue;
+            }
+            long row = (chunk * StatisticsLength) + p.Rows.Index(b, h, sequence.FirstQuery + i);
+            new Span<float>(from, p.Width).CopyTo(new(QueryPartials + (row * p.PaddedWidth), p.Width));
+        }
+    }
+}

@@ -1,0 +1,118 @@
+using SailVit.Kernels.Backends.Cpu;
+using SailVit.Kernels.Backends.Cpu.Gemm;
+
+namespace SailVit.Kernels.Ops.Attention;
+
+/// <summary>softmax(scale·Q·Kᵀ + mask)·V over blocks of queries; no more scores exist than one block's.</summary>
+/// <remarks>
+/// An item is (sequence, head, block of <see cref="QueryBlock"/> queries). A thread packs a head's keys and values once for
+/// all items in a row that use them. Blocks are independent, so results do not depend on the number of threads.
+/// Workspace per thread: 2·keys·D floats and the blocks.
+/// </remarks>
+internal readonly unsafe struct AttentionForward(AttentionProblem problem, HeadTensor output, float* lse, float* statistics, long statisticsLength) : ICpuKernel
+{
+    /// <summary>Eight register tiles of six rows: they share one load of a strip of keys into the first cache.</summary>
+    public const int QueryBlock = 48;
+
+    /// <summary>Keys per step of the online softmax.</summary>
+    public const int KeyBlock = 128;
+
+    private readonly AttentionProblem _problem = problem;
+
+    public static long Blocks(long queries) => (queries + QueryBlock - 1) / QueryBlock;
+
+    public void Run<S, V>(long begin, long end) where S : struct, ISimd<V> where V : unmanaged
+    {
+        ref readonly var p = ref _problem;
+        long keys = LongestKeys(begin, end);
+        using var packed = Workspace.Rent((PackedMatrix.FloatsOf(p.Width, keys) + PackedMatrix.FloatsOf(keys, p.Width)) * sizeof(float));
+        using var blocks = Workspace.Rent(QueryBlock * ((2 * p.PaddedWidth) + KeyBlock + 2) * sizeof(float));
+        long owner = -1;
+        for (long item = begin; item < end; item++)
+        {
+            long b = p.SequenceOf(item);
+            ref readonly var sequence = ref p.Sequences[b];
+            var (h, block) = Math.DivRem(item - sequence.FirstItem, Blocks(sequence.Queries));
+            long kvHead = h / p.Group;
+            var k = new PackedMatrix(packed.Floats, p.Width, sequence.Keys);
+            var v = new PackedMatrix(packed.Floats + PackedMatrix.FloatsOf(p.Width, keys), sequence.Keys, p.Width);
+            if (owner != (b * p.KvHeads) + kvHead)
+            {
+                owner = (b * p.KvHeads) + kvHead;
+                new PackKernel(p.K.Matrix(b, sequence.FirstKey, kvHead, sequence.Keys, p.Width), true, 0, k).Run<S, V>(0, k.Strips);
+                new PackKernel(p.V.Matrix(b, sequence.FirstKey, kvHead, sequence.Keys, p.Width), false, 0, v).Run<S, V>(0, v.Strips);
+            }
+            Block<S, V>(b, h, block * QueryBlock, k, v, blocks.Floats);
+        }
+    }
+
+    private long LongestKeys(long begin, long end)
+    {
+        long keys = 0;
+        for (long b = _problem.SequenceOf(begin); b <= _problem.SequenceOf(end - 1); b++)
+        {
+            keys = Math.Max(keys, _problem.Sequences[b].Keys);
+        }
+        return keys;
+    }
+
+    private void Block<S, V>(long b, long h, long first, PackedMatrix k, PackedMatrix v, float* scratch) where S : struct, ISimd<V> where V : unmanaged
+    {
+        ref readonly var p = ref _problem;
+        ref readonly var sequence = ref p.Sequences[b];
+        int step = p.PaddedWidth;
+        int rows = (int)Math.Min(QueryBlock, sequence.Queries - first);
+        float* queries = scratch, sums = queries + (QueryBlock * step), scores = sums + (QueryBlock * step);
+        float* max = scores + (QueryBlock * KeyBlock), total = max + QueryBlock;
+        new Span<float>(max, rows).Fill(float.NegativeInfinity);
+        new Span<float>(total, rows).Clear();
+        AttentionScores.ScaleQueries<S, V>(p, p.Q.Matrix(b, sequence.FirstQuery, h, sequence.Queries, p.Width), first, rows, queries);
+
+        long visible = p.VisibleKeys(sequence.Keys, first + rows);
+        for (long key = 0; key < visible; key += KeyBlock)
+        {
+            int keys = (int)Math.Min(KeyBlock, visible - key);
+            GemmColumns.Run<S, V>(new(queries, step, 1), rows, k.Data + (key * p.Width), p.Width, p.Width, keys, scores, KeyBlock, add: false);
+            for (int r = 0; r < rows; r++)
+            {
+                var row = scores + (r * KeyBlock);
+                AttentionScores.Hide<S, V>(p, row, b, h, first + r, key, keys);
+                float correction = AttentionScores.Exponentiate<S, V>(row, keys, ref max[r], ref total[r]);
+                if (correction != 1 && key > 0)
+                {
+                    AttentionScores.Scale<S, V>(sums + (r * step), p.Width, correction);
+                }
+            }
+            GemmColumns.Run<S, V>(new(scores, KeyBlock, 1), rows, v.Data + (key * PackedMatrix.PanelColumns), sequence.Keys, keys, p.Width, sums, step, add: key > 0);
+        }
+        Finish<S, V>(b, h, first, rows, sums, max, total);
+    }
+
+    private void Finish<S, V>(long b, long h, long first, int rows, float* sums, float* max, float* total) where S : struct, ISimd<V> where V : unmanaged
+    {
+        ref readonly var p = ref _problem;
+        ref readonly var sequence = ref p.Sequences[b];
+        var to = output.Matrix(b, sequence.FirstQuery, h, sequence.Queries, p.Width);
+        for (int r = 0; r < rows; r++)
+        {
+            float inverse = 1 / total[r];
+            if (total[r] == 0)
+            {
+                // Nothing to attend to: 0, also where a value is not finite.
+                inverse = 0;
+                new Span<float>(sums + (r * p.PaddedWidth), p.Width).Clear();
+            }
+            AttentionScores.Store<S, V>(to, first + r, sums + (r * p.PaddedWidth), inverse);
+            long index = p.Rows.Index(b, h, sequence.FirstQuery + first + r);
+            if (lse != null)
+            {
+                lse[index] = (float)((max[r] * Math.Log(2)) + Math.Log(total[r]));
+            }
+            if (statistics != null)
+            {
+                statistics[index] = total[r] == 0 ? 0 : max[r];
+                statistics[statisticsLength + index] = inverse;
+            }
+        }
+    }
+}

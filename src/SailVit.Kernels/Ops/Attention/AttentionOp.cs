@@ -1,0 +1,143 @@
+using SailVit.Kernels.Backends.Cpu;
+using SailVit.Kernels.Interop;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace SailVit.Kernels.Ops.Attention;
+
+/// <summary>Allocation and launch, forward and backward. Arguments have been checked.</summary>
+internal static unsafe class AttentionOp
+{
+    // Enough items for the cores of a small machine; more would cost partial gradients without need.
+    private const long BackwardItems = 8;
+
+    /// <summary>Output; log-sum-exp if asked for; row statistics for backward if a graph is recorded.</summary>
+    public static (Tensor Output, Tensor? Lse, Tensor? Statistics) Forward(AttentionCall call, Tensor?[] inputs)
+    {
+        var shape = call.ShapeOf(inputs);
+        var like = new TensorView(inputs[0]!);
+        var output = Allocate.Empty(call.OutputSizes(shape), like.DType);
+        var lse = call.WithLse ? Allocate.Empty(call.LseSizes(shape), DType.Float32) : null;
+        long rows = lse is not null || call.Training ? RowCount(call, shape) : 0;
+        var statistics = call.Training ? Allocate.Empty([2, rows], DType.Float32) : null;
+        using var table = Workspace.Rent(Math.Max(shape.Batch, 1) * sizeof(Sequence));
+        var problem = Problem(call, shape, inputs, (Sequence*)table.Pointer, out long items);
+        var kernel = new AttentionForward(problem, call.Heads(output), Floats(lse), Floats(statistics), rows);
+        if (output.numel() > 0)
+        {
+            CpuBackend.Run(kernel, items, 1);
+        }
+        return (output, lse, statistics);
+    }
+
+    /// <summary>Gradients of the inputs, the mask's last.</summary>
+    public static Tensor?[] Backward(AttentionCall call, Tensor?[] inputs, Tensor output, Tensor statistics, Tensor? gradOutput, Tensor? gradLse, bool[] needed)
+    {
+        var shape = call.ShapeOf(inputs);
+        var dtype = new TensorView(inputs[0]!).DType;
+        var gradients = new Tensor?[inputs.Length];
+        for (int i = 0; i < call.Operands; i++)
+        {
+            gradients[i] = Allocate.Empty(new TensorView(inputs[i]!).Sizes, dtype);
+        }
+        var gradBias = needed[^1] ? zeros(inputs[^1]!.shape, dtype: float32) : null;
+        if (inputs[0]!.numel() == 0 || inputs[call.Operands - 1]!.numel() == 0)
+        {
+            // No queries or no keys: nothing depends on anything.
+            Array.ForEach(gradients, g => g?.zero_());
+        }
+        else
+        {
+            Run(call, shape, inputs, output, statistics, gradOutput ?? zeros_like(output), gradLse?.to(float32).contiguous(), gradients, gradBias);
+        }
+        gradients[^1] = gradBias?.to(inputs[^1]!.dtype);
+        return gradients;
+    }
+
+    private static void Run(AttentionCall call, in AttentionShape shape, Tensor?[] inputs, Tensor output, Tensor statistics, Tensor gradOutput, Tensor? gradLse, Tensor?[] gradients, Tensor? gradBias)
+    {
+        using var table = Workspace.Rent(shape.Batch * sizeof(Sequence));
+        var problem = Problem(call, shape, inputs, (Sequence*)table.Pointer, out _);
+        var bias = gradBias is null ? default : new BiasGradient(new TensorView(gradBias));
+        var (maxQueries, maxKeys) = Longest(problem);
+        long units = (bias.SharedByBatch ? 1 : shape.Batch) * (bias.SharedByHeads ? 1 : shape.KvHeads);
+        var (chunks, chunkKeys) = Chunk(bias.SharedByKeys ? BackwardItems : units, maxKeys);
+        long rows = RowCount(call, shape);
+        using var partials = Workspace.Rent(chunks == 1 ? 0 : chunks * rows * problem.PaddedWidth * sizeof(float));
+        var kernel = new AttentionBackward
+        {
+            Problem = problem,
+            Output = call.Heads(output),
+            GradOutput = call.Heads(gradOutput),
+            GradLse = Floats(gradLse),
+            Statistics = Floats(statistics),
+            StatisticsLength = rows,
+            GradQ = call.Part(gradients, 0),
+            GradK = call.Part(gradients, 1),
+            GradV = call.Part(gradients, 2),
+            GradBias = bias,
+            ChunkKeys = chunkKeys,
+            Chunks = chunks,
+            QueryPartials = chunks == 1 ? null : partials.Floats,
+            MaxQueries = maxQueries,
+        };
+        CpuBackend.Run(kernel, kernel.Items, 1);
+        if (chunks > 1)
+        {
+            CpuBackend.Run(new QueryGradientSum(problem, kernel.GradQ, partials.Floats, chunks, rows), shape.Batch * shape.Heads, 1);
+        }
+    }
+
+    // By shape only: the order of sums must not depend on the number of threads.
+    private static (long Chunks, long Keys) Chunk(long units, long keys)
+    {
+        long wanted = Math.Max(1, BackwardItems / units);
+        long blocks = (keys + AttentionBackward.KeyBlock - 1) / AttentionBackward.KeyBlock;
+        long perChunk = Math.Max(1, (blocks + wanted - 1) / wanted) * AttentionBackward.KeyBlock;
+        return (Math.Max(1, (keys + perChunk - 1) / perChunk), perChunk);
+    }
+
+    private static AttentionProblem Problem(AttentionCall call, in AttentionShape shape, Tensor?[] inputs, Sequence* sequences, out long items)
+    {
+        items = 0;
+        for (int b = 0; b < shape.Batch; b++)
+        {
+            long firstQuery = call.QueryOffsets?[b] ?? 0, firstKey = call.KeyOffsets?[b] ?? 0;
+            long queries = call.QueryOffsets is { } q ? q[b + 1] - firstQuery : shape.Queries;
+            long keys = call.KeyOffsets is { } k ? k[b + 1] - firstKey : shape.Keys;
+            sequences[b] = new(firstQuery, queries, firstKey, keys, items);
+            items += shape.Heads * AttentionForward.Blocks(queries);
+        }
+        var problem = new AttentionProblem
+        {
+            Sequences = sequences,
+            SequenceCount = shape.Batch,
+            Heads = shape.Heads,
+            KvHeads = shape.KvHeads,
+            Width = checked((int)shape.Width),
+            Causal = call.Causal,
+            Mask = inputs[^1] is { } mask ? new(new TensorView(mask)) : default,
+            Q = call.Part(inputs, 0),
+            K = call.Part(inputs, 1),
+            V = call.Part(inputs, 2),
+            Rows = call.Rows(shape),
+        };
+        problem.SetScale(call.Scale ?? 1 / Math.Sqrt(shape.Width));
+        return problem;
+    }
+
+    private static (long Queries, long Keys) Longest(in AttentionProblem problem)
+    {
+        long queries = 0, keys = 0;
+        for (long b = 0; b < problem.SequenceCount; b++)
+        {
+            queries = Math.Max(queries, problem.Sequences[b].Queries);
+            keys = Math.Max(keys, problem.Sequences[b].Keys);
+        }
+        return (queries, keys);
+    }
+
+    private static long RowCount(AttentionCall call, in AttentionShape s) => s.Heads * s.Queries * (call.Layout == AttentionLayout.Varlen ? 1 : s.Batch);
+
+    private static float* Floats(Tensor? tensor) => tensor is null ? null : (float*)new TensorView(tensor).Data;
+}

@@ -1,0 +1,175 @@
+using SailVit.Kernels.Backends.Cpu;
+using SailVit.Kernels.Backends.Cpu.Gemm;
+using SailVit.Kernels.Interop;
+
+namespace SailVit.Kernels.Ops.Attention;
+
+/// <summary>Queries, keys, values or their gradients by strides, in elements: element (b, i, h, d) lies at
+/// b·Batch + i·Row + h·Head + d·Column.</summary>
+internal readonly unsafe struct HeadTensor
+{
+    private readonly byte* _data;
+    private readonly DType _dtype;
+    private readonly long _batch;
+    private readonly long _row;
+    private readonly long _head;
+    private readonly long _column;
+
+    /// <summary>Dimensions by position; a batch dimension of -1 means sequences behind each other in one dimension of rows.</summary>
+    public HeadTensor(in TensorView view, int batch, int row, int head, long offset = 0)
+    {
+        _dtype = view.DType;
+        _data = view.Data + (offset * ElementSize);
+        _batch = batch < 0 ? 0 : view.Stride(batch);
+        _row = view.Stride(row);
+        _head = view.Stride(head);
+        _column = view.Stride(-1);
+    }
+
+    private long ElementSize => _dtype == DType.Float32 ? sizeof(float) : sizeof(ushort);
+
+    /// <summary>One head of one sequence as a matrix [rows, width].</summary>
+    public MatrixView Matrix(long batch, long firstRow, long head, long rows, long width) =>
+        new(_data + (((batch * _batch) + (firstRow * _row) + (head * _head)) * ElementSize), _dtype, rows, width, _row, _column);
+}
+
+/// <summary>One sequence of a batch: where its rows begin, how many there are.</summary>
+internal readonly struct Sequence(long firstQuery, long queries, long firstKey, long keys, long firstItem)
+{
+    /// <summary>0 where the batch has a dimension of its own.</summary>
+    public readonly long FirstQuery = firstQuery;
+    public readonly long Queries = queries;
+    public readonly long FirstKey = firstKey;
+    public readonly long Keys = keys;
+
+    /// <summary>Work items of the sequences before this one.</summary>
+    public readonly long FirstItem = firstItem;
+}
+
+/// <summary>Where statistics of a query row lie: one float per (sequence, head, row).</summary>
+internal readonly struct RowStatistics(long batch, long head)
+{
+    public long Index(long sequence, long head1, long row) => (sequence * batch) + (head1 * head) + row;
+}
+
+/// <summary>Mask or bias by strides in elements, 0 where it is broadcast. Element (b, h, i, j).</summary>
+internal readonly unsafe struct MaskView
+{
+    private readonly byte* _data;
+    private readonly DType _dtype;
+    private readonly long _batch;
+    private readonly long _head;
+    private readonly long _query;
+    private readonly long _key;
+
+    public MaskView(in TensorView view)
+    {
+        _data = view.Data;
+        _dtype = view.DType;
+        _batch = BroadcastStride(view, 4);
+        _head = BroadcastStride(view, 3);
+        _query = BroadcastStride(view, 2);
+        _key = BroadcastStride(view, 1);
+    }
+
+    public bool Exists => _data != null;
+
+    /// <summary>Stride of a dimension counted from the end; 0 where it is missing or of size 1.</summary>
+    public static long BroadcastStride(in TensorView view, int fromEnd) =>
+        view.Rank < fromEnd || view.Size(-fromEnd) == 1 ? 0 : view.Stride(-fromEnd);
+
+    /// <summary>Adds a row of the mask, times <paramref name="unit"/>, to scores. False in a boolean mask is −∞.</summary>
+    public void AddTo<S, V>(float* scores, long b, long h, long i, long firstKey, int keys, float unit) where S : struct, ISimd<V> where V : unmanaged
+    {
+        long at = (b * _batch) + (h * _head) + (i * _query) + (firstKey * _key);
+        switch (_dtype)
+        {
+            case DType.Bool:
+                for (int j = 0; j < keys; j++)
+                {
+                    scores[j] += _data[at + (j * _key)] != 0 ? 0 : float.NegativeInfinity;
+                }
+                break;
+            case DType.Float32:
+                Add<S, V, F32>(scores, at, keys, unit);
+                break;
+            case DType.BFloat16:
+                Add<S, V, Bf16>(scores, at, keys, unit);
+                break;
+            default:
+                Add<S, V, F16>(scores, at, keys, unit);
+                break;
+        }
+    }
+
+    private void Add<S, V, T>(float* scores, long at, int keys, float unit)
+        where S : struct, ISimd<V>
+        where V : unmanaged
+        where T : struct, IElement
+    {
+        int j = 0;
+        if (_key == 1)
+        {
+            for (; j + S.Width <= keys; j += S.Width)
+            {
+                S.Store(scores + j, S.Fma(T.Load<S, V>(_data, at + j), S.Create(unit), S.Load(scores + j)));
+            }
+        }
+        for (; j < keys; j++)
+        {
+            scores[j] = MathF.FusedMultiplyAdd(T.Load<SimdScalar, float>(_data, at + (j * _key)), unit, scores[j]);
+        }
+    }
+}
+
+/// <summary>The gradient of a bias, float32 and row-major in the bias's own shape; strides are 0 where the bias is broadcast.</summary>
+internal readonly unsafe struct BiasGradient
+{
+    private readonly float* _data;
+    private readonly long _batch;
+    private readonly long _head;
+    private readonly long _query;
+    private readonly long _key;
+
+    public BiasGradient(in TensorView view)
+    {
+        _data = (float*)view.Data;
+        _batch = MaskView.BroadcastStride(view, 4);
+        _head = MaskView.BroadcastStride(view, 3);
+        _query = MaskView.BroadcastStride(view, 2);
+        _key = MaskView.BroadcastStride(view, 1);
+    }
+
+    public bool Exists => _data != null;
+
+    /// <summary>Whether all sequences add to the same elements.</summary>
+    public bool SharedByBatch => Exists && _batch == 0;
+
+    public bool SharedByHeads => Exists && _head == 0;
+
+    public bool SharedByKeys => Exists && _key == 0;
+
+    public void Add<S, V>(float* gradient, long b, long h, long i, long firstKey, int keys) where S : struct, ISimd<V> where V : unmanaged
+    {
+        var to = _data + (b * _batch) + (h * _head) + (i * _query) + (firstKey * _key);
+        if (_key == 0)
+        {
+            double sum = 0;
+            for (int j = 0; j < keys; j++)
+            {
+                sum += gradient[j];
+            }
+            *to += (float)sum;
+            return;
+        }
+        int k = 0;
+        for (; k + S.Width <= keys; k += S.Width)
+        {
+            S.Store(to + k, S.Add(S.Load(to + k), S.Load(gradient + k)));
+        }
+        for (; k < keys; k++)
+        {
+            to[k] += gradient[k];
+        }
+    }
+}
