@@ -52,6 +52,17 @@ internal static class Check
         }
     }
 
+    /// <summary>A parameter of the given shape, in the input's dtype or float32.</summary>
+    public static void Parameter(Tensor parameter, in TensorView input, ReadOnlySpan<long> shape, string name)
+    {
+        var view = Float(parameter, name);
+        Shape(view, shape, name);
+        if (view.DType != input.DType && view.DType != DType.Float32)
+        {
+            Throw(name, $"has dtype {view.DType}; it must have the input's dtype {input.DType}, or Float32. Convert it with .to(dtype).");
+        }
+    }
+
     public static void MinRank(in TensorView view, int rank, string name, string layout)
     {
         if (view.Rank < rank)

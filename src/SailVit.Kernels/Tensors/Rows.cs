@@ -34,7 +34,8 @@ internal readonly unsafe struct Rows : IDisposable
     public bool IsCopy => _copy is not null;
 
     /// <summary>Reads a tensor as rows over its last <paramref name="trailing"/> dimensions; copies it where one row
-    /// stride does not reach all rows. The default value for null.</summary>
+    /// stride does not reach all rows. With more trailing dimensions than there are, the tensor is one row. The default
+    /// value for null.</summary>
     public static Rows Of(Tensor? tensor, int trailing)
     {
         if (tensor is null)

@@ -1,4 +1,5 @@
 using SailVit.Kernels.Interop;
+using static TorchSharp.torch;
 
 namespace SailVit.Kernels.Backends.Cpu;
 
@@ -10,11 +11,34 @@ internal static class RowGrain
     public static long Of(long elementsPerItem) => Math.Max(1, Elements / Math.Max(elementsPerItem, 1));
 }
 
+/// <summary>Rows cut into chunks for a sum over rows. The cut depends on the number of rows alone, so that the result does
+/// not depend on the number of threads.</summary>
+internal readonly record struct RowChunks(long Count, long RowsPerChunk)
+{
+    private const long MaxChunks = 64;
+    private const long MinRowsPerChunk = 16;
+
+    public static RowChunks Of(long rows)
+    {
+        long perChunk = Math.Max(MinRowsPerChunk, (rows + MaxChunks - 1) / MaxChunks);
+        return new((rows + perChunk - 1) / perChunk, perChunk);
+    }
+}
+
 /// <summary>Adds partial sums of chunks in chunk order: the deterministic end of a reduction over rows.</summary>
 internal static unsafe class SumChunks
 {
     // Columns of one work item.
     private const long Columns = 256;
+
+    /// <summary>The sums as a new tensor of the shape and dtype of <paramref name="like"/>.</summary>
+    public static Tensor ToTensor(float* partials, long chunks, long stride, Tensor like)
+    {
+        var view = new TensorView(like);
+        var result = Allocate.Empty(view.Sizes, view.DType, view);
+        Run(partials, chunks, stride, new TensorView(result).Data, view.DType, view.Length);
+        return result;
+    }
 
     /// <summary>result[i] = Σ over c of partials[c · stride + i], for i below width, rounded to the result's type.</summary>
     public static void Run(float* partials, long chunks, long stride, byte* result, DType resultType, long width) =>

@@ -14,10 +14,6 @@ internal sealed record NormOptions(int Trailing, double Eps, ScalarType InputTyp
 /// <summary>Checks, allocation and kernel launches of LayerNorm and RMSNorm.</summary>
 internal static unsafe class NormOp<N> where N : unmanaged, INormKind
 {
-    // Chunks of the dγ sums. A constant, so that results do not depend on the number of threads.
-    private const long MaxChunks = 64;
-    private const long MinRowsPerChunk = 16;
-
     public static Tensor Run(Tensor input, long[] normalizedShape, Tensor? weight, Tensor? bias, double? eps)
     {
         var options = CheckArguments(input, normalizedShape, weight, bias, eps);
@@ -47,28 +43,20 @@ internal static unsafe class NormOp<N> where N : unmanaged, INormKind
         {
             Check.Throw("normalized_shape", $"is {Check.Show(normalizedShape)}; it must be the last dimensions of the input, whose shape is {Check.Show(x.Sizes)}.");
         }
-        CheckAffine(weight, x, normalizedShape, nameof(weight));
-        CheckAffine(bias, x, normalizedShape, nameof(bias));
+        if (weight is not null)
+        {
+            Check.Parameter(weight, x, normalizedShape, nameof(weight));
+        }
+        if (bias is not null)
+        {
+            Check.Parameter(bias, x, normalizedShape, nameof(bias));
+        }
         double value = eps ?? Epsilon(x.DType);
         if (!(value >= 0) || double.IsInfinity(value))
         {
             Check.Throw(nameof(eps), $"is {value}; it must be a finite number that is not negative, such as 1e-5.");
         }
         return new(normalizedShape.Length, value, input.dtype);
-    }
-
-    private static void CheckAffine(Tensor? parameter, in TensorView x, ReadOnlySpan<long> shape, string name)
-    {
-        if (parameter is null)
-        {
-            return;
-        }
-        var view = Check.Float(parameter, name);
-        Check.Shape(view, shape, name);
-        if (view.DType != x.DType && view.DType != DType.Float32)
-        {
-            Check.Throw(name, $"has dtype {view.DType}; it must have the input's dtype {x.DType}, or Float32. Convert it with .to(dtype).");
-        }
     }
 
     // torch.finfo(dtype).eps
@@ -86,7 +74,8 @@ internal static unsafe class NormOp<N> where N : unmanaged, INormKind
         var view = new TensorView(input);
         using var x = Rows.Of(input, options.Trailing);
         using var r = Rows.Of(residual, options.Trailing);
-        using var lease = Workspace.Rent(2 * x.Width * sizeof(float));
+        using var gamma = new FloatRow(weight, x.Width, absent: 1);
+        using var beta = new FloatRow(bias, x.Width, absent: 0);
         var output = Allocate.Empty(view.Sizes, x.DType, view);
         var sum = residual is null ? null : Allocate.Empty(view.Sizes, r.DType, view);
         var statistics = training ? Allocate.Empty([RowStatistics.Count<N>(), x.Count], DType.Float32, view) : null;
@@ -96,8 +85,8 @@ internal static unsafe class NormOp<N> where N : unmanaged, INormKind
             XStride = x.Stride,
             Residual = r.Data,
             ResidualStride = r.Stride,
-            Gamma = Affine(weight, 1, x.Width, lease.Floats),
-            Beta = Affine(bias, 0, x.Width, lease.Floats + x.Width),
+            Gamma = gamma.Data,
+            Beta = beta.Data,
             Y = new TensorView(output).Data,
             Sum = sum is null ? null : new TensorView(sum).Data,
             Statistics = statistics is null ? null : (float*)new TensorView(statistics).Data,
@@ -117,12 +106,12 @@ internal static unsafe class NormOp<N> where N : unmanaged, INormKind
         using var dy = Rows.Of(g.Dy, g.Options.Trailing);
         using var dSum = Rows.Of(g.DSum, g.Options.Trailing);
 
-        long rowsPerChunk = Math.Max(MinRowsPerChunk, (x.Count + MaxChunks - 1) / MaxChunks);
-        long chunks = (x.Count + rowsPerChunk - 1) / rowsPerChunk;
+        using var gamma = new FloatRow(g.Weight, x.Width, absent: 1);
+
+        var chunks = RowChunks.Of(x.Count);
         bool affine = g.WeightWanted || g.BiasWanted;
         long partialSize = NormBackward<F32, F32, N>.PartialSize(x.Width);
-        using var lease = Workspace.Rent((x.Width + (affine ? chunks * partialSize : 0)) * sizeof(float));
-        float* partials = affine ? lease.Floats + x.Width : null;
+        using var lease = Workspace.Rent(affine ? chunks.Count * partialSize * sizeof(float) : 0);
 
         // One tensor serves both inputs when they have one type.
         bool shared = x.DType == dy.DType;
@@ -136,58 +125,22 @@ internal static unsafe class NormOp<N> where N : unmanaged, INormKind
             DyStride = dy.Stride,
             DSum = dSum.Data,
             DSumStride = dSum.Stride,
-            Gamma = Affine(g.Weight, 1, x.Width, lease.Floats),
+            Gamma = gamma.Data,
             Statistics = (float*)new TensorView(g.Statistics).Data,
             Dx = dx is null ? null : new TensorView(dx).Data,
             DResidual = dResidual is null ? null : new TensorView(dResidual).Data,
-            Partials = partials,
+            Partials = affine ? lease.Floats : null,
             Rows = x.Count,
-            RowsPerChunk = rowsPerChunk,
+            RowsPerChunk = chunks.RowsPerChunk,
             Width = x.Width,
         };
-        NormLaunch<N>.Backward(args, chunks, dy.DType, x.DType);
+        NormLaunch<N>.Backward(args, chunks.Count, dy.DType, x.DType);
         return
         [
             g.InputWanted ? dx : null,
-            g.WeightWanted ? SumPartials(partials, chunks, partialSize, g.Weight!) : null,
-            g.BiasWanted ? SumPartials(partials + x.Width, chunks, partialSize, g.Bias!) : null,
+            g.WeightWanted ? SumChunks.ToTensor(lease.Floats, chunks.Count, partialSize, g.Weight!) : null,
+            g.BiasWanted ? SumChunks.ToTensor(lease.Floats + x.Width, chunks.Count, partialSize, g.Bias!) : null,
             g.ResidualWanted ? dResidual ?? dx : null,
         ];
-    }
-
-    private static Tensor SumPartials(float* partials, long chunks, long partialSize, Tensor parameter)
-    {
-        var view = new TensorView(parameter);
-        var result = Allocate.Empty(view.Sizes, view.DType, view);
-        SumChunks.Run(partials, chunks, partialSize, new TensorView(result).Data, view.DType, view.Length);
-        return result;
-    }
-
-    /// <summary>The parameter as float32, in place if it is that already, else widened into the buffer.</summary>
-    private static float* Affine(Tensor? parameter, float absent, long width, float* buffer)
-    {
-        if (parameter is null)
-        {
-            new Span<float>(buffer, checked((int)width)).Fill(absent);
-            return buffer;
-        }
-        using var row = Rows.Of(parameter, new TensorView(parameter).Rank);
-        if (row.DType == DType.Float32 && !row.IsCopy)
-        {
-            return (float*)row.Data;
-        }
-        ElementDispatch.For(row.DType, new Widen(row.Data, buffer, width));
-        return buffer;
-    }
-
-    private readonly struct Widen(byte* source, float* result, long width) : IElementCall
-    {
-        public void Invoke<T>() where T : unmanaged, IElement
-        {
-            for (long i = 0; i < width; i++)
-            {
-                result[i] = T.Load<SimdScalar, float>(source, i);
-            }
-        }
     }
 }
