@@ -36,6 +36,19 @@ public sealed unsafe class ToolsTests
         Assert.Equal([2, 5], canary.ToTensor(2, 5).shape);
     }
 
+    [Theory]
+    [InlineData(3)]
+    [InlineData(1000)]
+    [InlineData(3_000_000)]
+    public void FreshMemory_HoldsNothingPlausible(long count)
+    {
+        Assert.SkipUnless(PoisonedMemory.Active, "This C library cannot fill the memory that it hands out.");
+        using var scope = NewDisposeScope();
+        ones(count).Dispose();
+        Assert.True((empty(count, dtype: float32).abs() > 1e38).all().item<bool>());
+        Assert.True(empty(count, dtype: float16).isnan().all().item<bool>());
+    }
+
     [Fact]
     public void Layouts_KeepValues()
     {
