@@ -22,6 +22,18 @@ public static class LibTorch
     /// <exception cref="LibTorchException">No libtorch was found, or it could not be loaded.</exception>
     public static LibTorchInfo Info => Loaded.Value;
 
+    /// <summary>Version of the loaded libtorch, as it says itself.</summary>
+    /// <exception cref="LibTorchException">No libtorch was found, or it could not be loaded.</exception>
+    public static Version Version
+    {
+        get
+        {
+            EnsureLoaded();
+            ulong version = Shim.aoti_torch_abi_version();
+            return new((byte)(version >> 56), (byte)(version >> 48), (byte)(version >> 40));
+        }
+    }
+
     /// <summary>Handle of libtorch_cpu, for exports that the C shim lacks.</summary>
     internal static nint CpuLibrary => NativeLibrary.Load(Path.Combine(Info.Folder, LibTorchLoader.Library("torch_cpu")));
 

@@ -34,6 +34,9 @@ internal static unsafe partial class Shim
     [DllImport(Library)] public static extern int torch_new_list_reserve_size(nuint size, nint* list);
     [DllImport(Library)] public static extern int torch_list_push_back(nint list, ulong element);
 
+    /// <summary>Version of the loaded libtorch: major, minor and patch in the upper three bytes.</summary>
+    [DllImport(Library)] public static extern ulong aoti_torch_abi_version();
+
     /// <summary>The version of the stable interface that this library is written against (2.10).</summary>
     public const ulong AbiVersion = 0x020A000000000000;
 }

@@ -24,6 +24,8 @@ public sealed class LibTorchLoaderTests : IDisposable
         Assert.True(File.Exists(info.TorchSharpLibrary));
         Assert.Equal(info.Patched, Path.GetFileName(info.TorchSharpLibrary) != Path.GetFileName(ElfVersionPatchTests.OriginalLibrary));
         Assert.False(info.HasCuda);
+        // The one that Directory.Packages.props pins.
+        Assert.Equal(new Version(2, 10, 0), LibTorch.Version);
     }
 
     [Fact]
