@@ -2,42 +2,25 @@ using System.Text;
 
 namespace SailVit.Model.Checkpoints;
 
-/// <summary>File access whose failures are one clear exception each, and writing that leaves no half a file.</summary>
+/// <summary>Small files, read and written whole; each failure is one clear exception.</summary>
 public static class Files
 {
     // A config or an index of more than this is no config or index.
     private const long MaxTextBytes = 256L << 20;
 
-    /// <summary>Writes a file beside its final name and renames it when it is whole; on any failure nothing is left.</summary>
-    /// <param name="path">Final path; an existing file is replaced.</param>
-    /// <param name="write">Writes the content to the stream.</param>
+    /// <summary>Writes a small file whole or not at all; an existing one is replaced.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="write">Writes the content to a buffer in memory.</param>
     /// <exception cref="CheckpointException">The file could not be written (no such folder, no permission, disk full).</exception>
-    public static void WriteAtomically(string path, Action<FileStream> write)
+    public static void WriteAtomically(string path, Action<Stream> write)
     {
-        string full = Path.GetFullPath(path);
-        if (Directory.Exists(full))
-        {
-            throw new CheckpointException($"{path}: is a folder; the output must be a file.");
-        }
-        string beside = $"{full}.{Environment.ProcessId:x}{Guid.NewGuid():N}.tmp";
-        try
-        {
-            using (var stream = new FileStream(beside, FileMode.CreateNew, FileAccess.Write, FileShare.None, 1 << 20))
-            {
-                write(stream);
-                stream.Flush(flushToDisk: true);
-            }
-            File.Move(beside, full, overwrite: true);
-        }
-        catch (Exception e)
-        {
-            TryDelete(beside);
-            if (e is IOException or UnauthorizedAccessException or NotSupportedException)
-            {
-                throw new CheckpointException($"{path}: could not be written: {Reason(e, full)}", e);
-            }
-            throw;
-        }
+        ArgumentNullException.ThrowIfNull(path);
+        ArgumentNullException.ThrowIfNull(write);
+        using var buffer = new MemoryStream();
+        write(buffer);
+        using var file = new AtomicFile(path, buffer.Length);
+        file.Write(0, buffer.GetBuffer().AsSpan(0, (int)buffer.Length));
+        file.Commit();
     }
 
     internal static string ReadAllText(string path)
@@ -58,9 +41,9 @@ public static class Files
         }
     }
 
-    internal static CheckpointException CannotRead(string path, Exception e) => new($"{path}: could not be read: {Reason(e, path)}", e);
+    internal static CheckpointException CannotRead(string path, Exception e) => new($"{TensorEntry.Show(path)}: could not be read: {Reason(e, path)}", e);
 
-    private static string Reason(Exception e, string path) => e switch
+    internal static string Reason(Exception e, string path) => e switch
     {
         FileNotFoundException => "there is no such file.",
         DirectoryNotFoundException => $"there is no folder {Path.GetDirectoryName(Path.GetFullPath(path))}.",
@@ -68,16 +51,4 @@ public static class Files
         UnauthorizedAccessException => "permission denied.",
         _ => e.Message,
     };
-
-    private static void TryDelete(string path)
-    {
-        try
-        {
-            File.Delete(path);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            // The first failure is the one to report.
-        }
-    }
 }

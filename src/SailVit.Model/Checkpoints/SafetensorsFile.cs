@@ -9,9 +9,6 @@ namespace SailVit.Model.Checkpoints;
 /// Safe for concurrent reads; the file must not be truncated by others while it is open.</remarks>
 public sealed unsafe class SafetensorsFile : IDisposable
 {
-    // TorchSharp hands out a tensor's memory as a span, which ends at 2 GB.
-    private const long ChunkBytes = 1L << 30;
-
     private readonly MemoryMappedFile _map;
     private readonly MemoryMappedViewAccessor _view;
     private readonly byte* _data;
@@ -79,7 +76,7 @@ public sealed unsafe class SafetensorsFile : IDisposable
             ?? throw new CheckpointException($"{Path}: tensor '{entry.Shown}' has dtype {entry.DType}, which TorchSharp does not have.");
         using var noGrad = torch.no_grad();
         var tensor = torch.empty(entry.Shape, type);
-        Copy(entry, tensor);
+        TensorBytes.Visit(tensor, (offset, bytes) => new ReadOnlySpan<byte>(_data + entry.Offset + offset, bytes.Length).CopyTo(bytes));
         return tensor;
     }
 
@@ -114,22 +111,6 @@ public sealed unsafe class SafetensorsFile : IDisposable
         {
             file.Dispose();
             throw;
-        }
-    }
-
-    private void Copy(TensorEntry entry, Tensor tensor)
-    {
-        if (entry.Length == 0)
-        {
-            return;
-        }
-        long elementSize = SafetensorsDType.Size(entry.DType);
-        using var flat = tensor.view(-1);
-        for (long done = 0; done < entry.Length; done += ChunkBytes)
-        {
-            long count = Math.Min(ChunkBytes, entry.Length - done);
-            using var chunk = flat.narrow(0, done / elementSize, count / elementSize);
-            new ReadOnlySpan<byte>(_data + entry.Offset + done, (int)count).CopyTo(chunk.bytes);
         }
     }
 }

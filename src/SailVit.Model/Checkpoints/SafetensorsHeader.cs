@@ -13,7 +13,7 @@ internal static class SafetensorsHeader
     // The reference implementation's own limit.
     public const long MaxBytes = 100_000_000;
 
-    private const string MetadataKey = "__metadata__";
+    public const string MetadataKey = "__metadata__";
     private const int MaxRank = 64;
 
     private static readonly JsonDocumentOptions Strict = new() { AllowDuplicateProperties = false, MaxDepth = 8 };

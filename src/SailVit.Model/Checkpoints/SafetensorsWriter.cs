@@ -1,16 +1,43 @@
 using System.Buffers.Binary;
 using System.Text.Json;
-using TorchSharp;
 using static TorchSharp.torch;
 
 namespace SailVit.Model.Checkpoints;
 
-/// <summary>Writes safetensors files, whole or not at all.</summary>
-public static class SafetensorsWriter
+/// <summary>Writes a safetensors file, whole or not at all.</summary>
+public sealed class SafetensorsWriter : ITensorWriter
 {
     // Data begins on a cache line, so that a map of the file is aligned for vector loads of its first tensor.
     private const int Alignment = 64;
-    private const long ChunkBytes = 1L << 30;
+
+    private readonly Dictionary<string, (ScalarType DType, long[] Shape, long Position)> _tensors = [];
+    private readonly AtomicFile _file;
+
+    /// <summary>Writes the header and reserves the space.</summary>
+    /// <param name="path">The file; an existing one is replaced on <see cref="Commit"/>.</param>
+    /// <param name="tensors">Name, dtype and shape of every tensor.</param>
+    /// <param name="metadata">Strings to keep with them.</param>
+    /// <exception cref="CheckpointException">The file cannot be written, or a dtype has no name in the format.</exception>
+    public SafetensorsWriter(string path, IEnumerable<(string Name, ScalarType DType, long[] Shape)> tensors, IReadOnlyDictionary<string, string>? metadata = null)
+    {
+        // Wide types first: every tensor then lies on a multiple of its own element size.
+        var ordered = tensors.Select(t => new TensorEntry(t.Name, DTypeName(t.Name, t.DType, path), t.Shape, 0, 0))
+            .OrderByDescending(t => SafetensorsDType.Size(t.DType)).ThenBy(t => t.Name, StringComparer.Ordinal).ToList();
+        long end = 0;
+        for (int i = 0; i < ordered.Count; i++)
+        {
+            long length = ordered[i].Shape.Aggregate((long)SafetensorsDType.Size(ordered[i].DType), (product, size) => checked(product * size));
+            ordered[i] = ordered[i] with { Offset = end, Length = length };
+            end += length;
+        }
+        byte[] header = Header(ordered, metadata);
+        foreach (var entry in ordered)
+        {
+            _tensors.Add(entry.Name, (SafetensorsDType.TorchType(entry.DType)!.Value, entry.Shape, header.Length + entry.Offset));
+        }
+        _file = new AtomicFile(path, header.Length + end);
+        _file.Write(0, header);
+    }
 
     /// <summary>Writes tensors to a file; an existing one is replaced only when the new one is complete.</summary>
     /// <param name="path">The file.</param>
@@ -20,49 +47,46 @@ public static class SafetensorsWriter
     public static void Write(string path, IReadOnlyDictionary<string, Tensor> tensors, IReadOnlyDictionary<string, string>? metadata = null)
     {
         ArgumentNullException.ThrowIfNull(tensors);
-        // Wide types first: every tensor then lies on a multiple of its own element size.
-        var ordered = tensors.Select(pair => (pair.Key, pair.Value, DType: DType(pair.Key, pair.Value, path)))
-            .OrderByDescending(t => SafetensorsDType.Size(t.DType)).ThenBy(t => t.Key, StringComparer.Ordinal).ToList();
-        byte[] header = Header(ordered, metadata);
-        Files.WriteAtomically(path, stream =>
+        using var writer = new SafetensorsWriter(path, tensors.Select(t => (t.Key, t.Value.dtype, t.Value.shape)), metadata);
+        foreach (var (name, tensor) in tensors)
         {
-            stream.Write(header);
-            foreach (var (_, tensor, _) in ordered)
-            {
-                Write(stream, tensor);
-            }
-        });
+            TensorBytes.Write(tensor, writer._file, writer._tensors[name].Position);
+        }
+        writer.Commit();
     }
 
-    private static string DType(string name, Tensor tensor, string path) => SafetensorsDType.Name(tensor.dtype)
-        ?? throw new CheckpointException($"{path}: tensor '{TensorEntry.Show(name)}' has dtype {tensor.dtype}, which the safetensors format does not have.");
+    /// <inheritdoc/>
+    public void WriteRows(string name, long firstRow, Tensor rows)
+    {
+        ArgumentNullException.ThrowIfNull(rows);
+        var (dtype, shape, position) = _tensors[name];
+        TensorBytes.Write(rows, _file, position + TensorBytes.RowOffset(name, shape, dtype, firstRow, rows));
+    }
 
-    private static byte[] Header(List<(string Name, Tensor Tensor, string DType)> tensors, IReadOnlyDictionary<string, string>? metadata)
+    /// <inheritdoc/>
+    public void Commit() => _file.Commit();
+
+    /// <inheritdoc/>
+    public void Dispose() => _file.Dispose();
+
+    private static string DTypeName(string name, ScalarType dtype, string path) => SafetensorsDType.Name(dtype)
+        ?? throw new CheckpointException($"{path}: tensor '{TensorEntry.Show(name)}' has dtype {dtype}, which the safetensors format does not have.");
+
+    private static byte[] Header(List<TensorEntry> tensors, IReadOnlyDictionary<string, string>? metadata)
     {
         using var buffer = new MemoryStream();
         buffer.Write(stackalloc byte[SafetensorsHeader.PrefixBytes]);
         using (var json = new Utf8JsonWriter(buffer))
         {
             json.WriteStartObject();
-            if (metadata is { Count: > 0 })
+            WriteMetadata(json, metadata);
+            foreach (var tensor in tensors)
             {
-                json.WriteStartObject("__metadata__");
-                foreach (var (key, value) in metadata)
-                {
-                    json.WriteString(key, value);
-                }
+                json.WriteStartObject(tensor.Name);
+                json.WriteString("dtype", tensor.DType);
+                WriteArray(json, "shape", tensor.Shape);
+                WriteArray(json, "data_offsets", [tensor.Offset, tensor.Offset + tensor.Length]);
                 json.WriteEndObject();
-            }
-            long offset = 0;
-            foreach (var (name, tensor, dtype) in tensors)
-            {
-                long end = offset + (tensor.numel() * SafetensorsDType.Size(dtype));
-                json.WriteStartObject(name);
-                json.WriteString("dtype", dtype);
-                WriteArray(json, "shape", tensor.shape);
-                WriteArray(json, "data_offsets", [offset, end]);
-                json.WriteEndObject();
-                offset = end;
             }
             json.WriteEndObject();
         }
@@ -75,6 +99,20 @@ public static class SafetensorsWriter
         return header;
     }
 
+    private static void WriteMetadata(Utf8JsonWriter json, IReadOnlyDictionary<string, string>? metadata)
+    {
+        if (metadata is not { Count: > 0 })
+        {
+            return;
+        }
+        json.WriteStartObject(SafetensorsHeader.MetadataKey);
+        foreach (var (key, value) in metadata)
+        {
+            json.WriteString(key, value);
+        }
+        json.WriteEndObject();
+    }
+
     private static void WriteArray(Utf8JsonWriter json, string name, long[] numbers)
     {
         json.WriteStartArray(name);
@@ -83,17 +121,5 @@ public static class SafetensorsWriter
             json.WriteNumberValue(number);
         }
         json.WriteEndArray();
-    }
-
-    private static void Write(FileStream stream, Tensor tensor)
-    {
-        using var scope = torch.NewDisposeScope();
-        using var noGrad = torch.no_grad();
-        var flat = tensor.detach().cpu().contiguous().view(-1);
-        long perChunk = ChunkBytes / flat.element_size();
-        for (long done = 0; done < flat.numel(); done += perChunk)
-        {
-            stream.Write(flat.narrow(0, done, Math.Min(perChunk, flat.numel() - done)).bytes);
-        }
     }
 }

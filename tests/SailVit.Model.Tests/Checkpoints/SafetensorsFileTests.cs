@@ -103,17 +103,63 @@ public sealed class SafetensorsFileTests : IDisposable
     }
 
     [Fact]
-    public void AFailedWriteLeavesNothingAndKeepsTheOldFile()
+    public void AnAbandonedWriteLeavesNothingAndKeepsTheOldFile()
     {
         string path = _folder.Write("out.safetensors", "old");
-        var error = Assert.Throws<CheckpointException>(() => Files.WriteAtomically(path, stream =>
+        using (var writer = new SafetensorsWriter(path, [("a", ScalarType.Float32, [4, 1000])]))
         {
-            stream.Write(new byte[5000]);
-            throw new IOException("No space left on device");
-        }));
-        Assert.Contains("No space left", error.Message, StringComparison.Ordinal);
+            writer.WriteRows("a", 0, torch.ones(2, 1000));
+            Assert.Equal(2, Directory.GetFiles(_folder.Path).Length);
+        }
         Assert.Equal("old", System.IO.File.ReadAllText(path));
         Assert.Single(Directory.GetFiles(_folder.Path));
+    }
+
+    [Fact]
+    public void AFullDiskIsOneClearErrorAndLeavesNothing()
+    {
+        // More than any disk has, so that the reservation fails before a byte is written.
+        string path = _folder.File("huge.safetensors");
+        var error = Assert.Throws<CheckpointException>(() => new SafetensorsWriter(path, [("a", ScalarType.Float32, [1L << 58])]));
+        Assert.StartsWith(path, error.Message, StringComparison.Ordinal);
+        Assert.Empty(Directory.GetFiles(_folder.Path));
+    }
+
+    [Fact]
+    public void RowsMayBeWrittenInAnyOrder()
+    {
+        string path = _folder.File("rows.safetensors");
+        var rows = torch.randn(5, 3);
+        using (var writer = new SafetensorsWriter(path, [("x", ScalarType.Float32, [5, 3]), ("y", ScalarType.Int64, [1])]))
+        {
+            writer.WriteRows("y", 0, torch.tensor(new long[] { 7 }));
+            writer.WriteRows("x", 3, rows[3..]);
+            writer.WriteRows("x", 0, rows[..3]);
+            Assert.Throws<ArgumentException>(() => writer.WriteRows("x", 4, rows[3..]));
+            Assert.Throws<ArgumentException>(() => writer.WriteRows("x", 0, rows.to(ScalarType.Float64)));
+            Assert.False(System.IO.File.Exists(path));
+            writer.Commit();
+        }
+        using var file = SafetensorsFile.Open(path);
+        Assert.True(TestData.Same(rows, file.Read("x")));
+        Assert.Equal(7, file.Read("y").item<long>());
+    }
+
+    [Fact]
+    public void NumPyFilesHaveTheirHeaderAndBytes()
+    {
+        string path = _folder.File("x.npy");
+        var values = torch.randn(2, 3);
+        using (var writer = new NpyWriter(path, ScalarType.Float32, 2, 3))
+        {
+            writer.WriteRows("x", 0, values);
+            writer.Commit();
+        }
+        byte[] content = System.IO.File.ReadAllBytes(path);
+        Assert.Equal("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3, ), }", System.Text.Encoding.ASCII.GetString(content[10..128]).TrimEnd());
+        Assert.Equal(118, BitConverter.ToUInt16(content, 8));
+        Assert.True(content.AsSpan(128).SequenceEqual(values.bytes));
+        Assert.Throws<CheckpointException>(() => new NpyWriter(path, ScalarType.BFloat16, 1));
     }
 
     [Fact]
