@@ -20,6 +20,7 @@ internal static unsafe partial class Shim
     [DllImport(Library), SuppressGCTransition] public static extern int aoti_torch_get_layout(nint tensor, int* layout);
 
     [DllImport(Library)] public static extern int aoti_torch_empty_strided(long dim, long* sizes, long* strides, int dtype, int deviceType, int deviceIndex, nint* result);
+    [DllImport(Library)] public static extern int aoti_torch_new_tensor_handle(nint tensor, nint* result);
     [DllImport(Library)] public static extern int aoti_torch_delete_tensor_object(nint tensor);
 
     /// <summary>Runs fn(begin, end, context) over [begin, end) on libtorch's own thread pool.</summary>

@@ -3,36 +3,42 @@ namespace SailVit.Kernels.Backends.Cpu.Gemm;
 /// <summary>What happens to finished sums: bias, activation, storing. Fused, since the sums are still in the first cache.</summary>
 internal unsafe interface IEpilogue
 {
-    /// <summary>Strips of B per output strip: 1, or 2 when gate and up strips alternate.</summary>
-    static abstract int Strips { get; }
-
     /// <summary>Consumes a row of sums.</summary>
-    /// <param name="sums">Strips × 64 sums, strip after strip.</param>
+    /// <param name="sums">64 sums, of a pair of matrices 64 each, one after the other; may be overwritten. Beyond the valid
+    /// columns they are undefined.</param>
     /// <param name="row">Row of the output.</param>
     /// <param name="column">First column of the output.</param>
     /// <param name="columns">Valid columns, 1 to 64.</param>
     void Row<S, V>(float* sums, long row, long column, int columns) where S : struct, ISimd<V> where V : unmanaged;
 }
 
-/// <summary>C = A·B.</summary>
+/// <summary>C = A·B, stored as it is.</summary>
 internal readonly unsafe struct StoreEpilogue<T>(void* output, long rowStride) : IEpilogue where T : struct, IElement
 {
     private readonly byte* _output = (byte*)output;
     private readonly long _rowStride = rowStride;
 
-    public static int Strips => 1;
+    public void Row<S, V>(float* sums, long row, long column, int columns) where S : struct, ISimd<V> where V : unmanaged =>
+        RowStore.Run<S, V, T>(sums, columns, _output, (row * _rowStride) + column);
+}
 
-    public void Row<S, V>(float* sums, long row, long column, int columns) where S : struct, ISimd<V> where V : unmanaged
+/// <summary>Rounds float32 values to a storage type.</summary>
+internal static unsafe class RowStore
+{
+    /// <summary>to[at + i] = from[i].</summary>
+    public static void Run<S, V, T>(float* from, int count, byte* to, long at)
+        where S : struct, ISimd<V>
+        where V : unmanaged
+        where T : struct, IElement
     {
-        long at = (row * _rowStride) + column;
         int i = 0;
-        for (; i + S.Width <= columns; i += S.Width)
+        for (; i + S.Width <= count; i += S.Width)
         {
-            T.Store<S, V>(_output, at + i, S.Load(sums + i));
+            T.Store<S, V>(to, at + i, S.Load(from + i));
         }
-        for (; i < columns; i++)
+        for (; i < count; i++)
         {
-            T.Store<SimdScalar, float>(_output, at + i, sums[i]);
+            T.Store<SimdScalar, float>(to, at + i, from[i]);
         }
     }
 }

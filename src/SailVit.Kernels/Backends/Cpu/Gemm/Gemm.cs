@@ -7,52 +7,60 @@ namespace SailVit.Kernels.Backends.Cpu.Gemm;
 /// </remarks>
 internal static unsafe class Gemm
 {
-    /// <summary>Products summed in registers at a time: a block of B's strip (64 KB) stays in the second cache while
-    /// the rows pass, and a sum of this length loses less than a long one.</summary>
-    public static int DepthBlock = 256;
+    /// <summary>Products summed in registers at a time: this much of a strip (64 KB) passes from the second cache to the
+    /// registers for every tile, and a sum of this length loses less than a long one.</summary>
+    public const int DepthBlock = 256;
 
-    public static int MaxBlockRows = 96;
+    // Rows of A of one item stay in half of a second cache of 1 MB, beside a strip of B.
+    private const long BlockBytes = 512 << 10;
+    private const long MaxBlockRows = 32 * GemmTile.MaxRows;
 
-    /// <summary>Rows of A per item: what fits half of the second-level cache beside B's strip.</summary>
-    public static long BlockRows(long rows, long depth)
-    {
-        long fit = Math.Clamp(512 * 1024 / sizeof(float) / Math.Max(depth, 1), GemmTile.MaxRows, MaxBlockRows);
-        long blocks = Math.Max(1, (rows + fit - 1) / fit);
-        long tiles = (rows + GemmTile.MaxRows - 1) / GemmTile.MaxRows;
-        return (tiles + blocks - 1) / blocks * GemmTile.MaxRows;
-    }
-
-    /// <summary>Packed B of at most this size is made at a time when the caller brings none: it stays in the third cache.</summary>
+    // When the caller brings no packed B, this much of it is packed at a time: it stays in the third cache.
     private const long PackBytes = 8 << 20;
 
     /// <summary>C = A·B with B packed before.</summary>
     public static void Run<A, E>(A left, long rows, PackedMatrix right, E epilogue)
         where A : unmanaged, ILeftOperand
-        where E : unmanaged, IEpilogue => Run(left, rows, right, 0, right.Columns / E.Strips, epilogue);
+        where E : unmanaged, IEpilogue => Run(left, rows, right, 0, epilogue);
 
-    /// <summary>C = A·x or, transposed, A·xᵀ; B is packed here, a cache-sized group of columns at a time.</summary>
-    public static void Run<A, E>(A left, long rows, MatrixView x, bool transposed, E epilogue)
+    /// <summary>C = A·B; B is packed here, a cache-sized group of columns at a time.</summary>
+    public static void Run<A, E>(A left, long rows, RightOperand right, E epilogue)
         where A : unmanaged, ILeftOperand
         where E : unmanaged, IEpilogue
     {
-        long depth = transposed ? x.Columns : x.Rows;
-        long columns = transposed ? x.Rows : x.Columns;
-        long perStrip = PackedMatrix.FloatsOf(depth, 1) * sizeof(float);
-        long groupColumns = Math.Clamp(PackBytes / Math.Max(perStrip, 1), 1, PackedMatrix.StripsOf(columns)) * PackedMatrix.StripColumns;
-        using var lease = Workspace.Rent(groupColumns / PackedMatrix.StripColumns * perStrip);
-        for (long first = 0; first < columns; first += groupColumns)
+        if (rows == 0 || right.Columns == 0)
         {
-            var group = new PackedMatrix(lease.Floats, depth, Math.Min(groupColumns, columns - first));
-            CpuBackend.Run(new PackKernel(x, transposed, first, group), group.Strips, 1);
-            Run(left, rows, group, first, group.Columns, epilogue);
+            return;
+        }
+        long stripBytes = PackedMatrix.FloatsOf(right.Depth, 1, right.Matrices) * sizeof(float);
+        long strips = Math.Clamp(PackBytes / Math.Max(stripBytes, 1), 1, PackedMatrix.StripsOf(right.Columns));
+        using var lease = Workspace.Rent(strips * stripBytes);
+        for (long first = 0; first < right.Columns; first += strips * PackedMatrix.StripColumns)
+        {
+            long columns = Math.Min(strips * PackedMatrix.StripColumns, right.Columns - first);
+            var group = new PackedMatrix(lease.Floats, right.Depth, columns, right.Matrices);
+            right.Pack(first, group);
+            Run(left, rows, group, first, epilogue);
         }
     }
 
-    private static void Run<A, E>(A left, long rows, PackedMatrix right, long firstColumn, long columns, E epilogue)
+    /// <summary>Rows of A per item, a multiple of a tile's rows.</summary>
+    public static long BlockRows(long rows, long depth)
+    {
+        long fit = Math.Clamp(BlockBytes / sizeof(float) / Math.Max(depth, 1), 2 * GemmTile.MaxRows, MaxBlockRows);
+        long blocks = (rows + fit - 1) / fit;
+        long tiles = (rows + GemmTile.MaxRows - 1) / GemmTile.MaxRows;
+        return (tiles + blocks - 1) / blocks * GemmTile.MaxRows;
+    }
+
+    private static void Run<A, E>(A left, long rows, PackedMatrix right, long firstColumn, E epilogue)
         where A : unmanaged, ILeftOperand
         where E : unmanaged, IEpilogue
     {
-        var kernel = new GemmKernel<A, E>(left, rows, right, firstColumn, columns, epilogue);
-        CpuBackend.Run(kernel, kernel.Items, 1);
+        if (rows > 0 && right.Columns > 0)
+        {
+            var kernel = new GemmKernel<A, E>(left, rows, right, firstColumn, epilogue);
+            CpuBackend.Run(kernel, kernel.Items, 1);
+        }
     }
 }

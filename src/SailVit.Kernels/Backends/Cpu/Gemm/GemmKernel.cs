@@ -1,38 +1,26 @@
 namespace SailVit.Kernels.Backends.Cpu.Gemm;
 
-/// <summary>The product over a range of items, (block of rows, output strip), rows changing slowest.</summary>
-internal readonly unsafe struct GemmKernel<A, E> : ICpuKernel
+/// <summary>The product over a range of items, (block of rows, strip of the output), rows changing slowest.</summary>
+internal readonly unsafe struct GemmKernel<A, E>(A left, long rows, PackedMatrix right, long firstColumn, E epilogue) : ICpuKernel
     where A : unmanaged, ILeftOperand
     where E : unmanaged, IEpilogue
 {
-    private readonly A _left;
-    private readonly long _rows;
-    private readonly PackedMatrix _right;
-    private readonly long _firstColumn;
-    private readonly long _columns;
-    private readonly E _epilogue;
-    private readonly long _blockRows;
-    private readonly long _strips;
+    private readonly A _left = left;
+    private readonly long _rows = rows;
+    private readonly PackedMatrix _right = right;
+    private readonly long _firstColumn = firstColumn;
+    private readonly E _epilogue = epilogue;
+    private readonly long _blockRows = Gemm.BlockRows(rows, right.Depth);
+    private readonly long _strips = PackedMatrix.StripsOf(right.Columns);
 
-    public GemmKernel(A left, long rows, PackedMatrix right, long firstColumn, long columns, E epilogue)
-    {
-        _left = left;
-        _rows = rows;
-        _right = right;
-        _firstColumn = firstColumn;
-        _columns = columns;
-        _epilogue = epilogue;
-        _blockRows = Gemm.BlockRows(rows, right.Depth);
-        _strips = PackedMatrix.StripsOf(columns);
-    }
-
-    public long Items => _rows == 0 ? 0 : (_rows + _blockRows - 1) / _blockRows * _strips;
+    public long Items => (_rows + _blockRows - 1) / _blockRows * _strips;
 
     public void Run<S, V>(long begin, long end) where S : struct, ISimd<V> where V : unmanaged
     {
-        int sumColumns = E.Strips * PackedMatrix.StripColumns;
+        int sumStep = _right.Matrices * PackedMatrix.StripColumns;
         using var scratch = Workspace.Rent(_left.ScratchFloats(_blockRows, _right.Depth) * sizeof(float));
-        using var lease = Workspace.Rent(_blockRows * sumColumns * sizeof(float));
+        using var lease = Workspace.Rent(_blockRows * sumStep * sizeof(float));
+        var sums = lease.Floats;
         LeftBlock block = default;
         long loaded = -1;
         for (long item = begin; item < end; item++)
@@ -46,33 +34,29 @@ internal readonly unsafe struct GemmKernel<A, E> : ICpuKernel
                 loaded = index;
             }
             long column = strip * PackedMatrix.StripColumns;
-            int columns = (int)Math.Min(PackedMatrix.StripColumns, _columns - column);
-            for (int s = 0; s < E.Strips; s++)
+            int columns = (int)Math.Min(PackedMatrix.StripColumns, _right.Columns - column);
+            for (int m = 0; m < _right.Matrices; m++)
             {
-                Multiply<S, V>(block, rows, _right.Strip((strip * E.Strips) + s), columns, lease.Floats + (s * PackedMatrix.StripColumns), sumColumns);
+                Multiply<S, V>(block, rows, _right.Strip((strip * _right.Matrices) + m), columns, sums + (m * PackedMatrix.StripColumns), sumStep);
             }
             for (long r = 0; r < rows; r++)
             {
-                _epilogue.Row<S, V>(lease.Floats + (r * sumColumns), row + r, _firstColumn + column, columns);
+                _epilogue.Row<S, V>(sums + (r * sumStep), row + r, _firstColumn + column, columns);
             }
         }
     }
 
     private void Multiply<S, V>(LeftBlock a, long rows, float* strip, int columns, float* sums, int sumStep) where S : struct, ISimd<V> where V : unmanaged
     {
-        if (_right.Depth == 0)
+        for (long r = 0; _right.Depth == 0 && r < rows; r++)
         {
-            for (long r = 0; r < rows; r++)
-            {
-                new Span<float>(sums + (r * sumStep), columns).Clear();
-            }
+            new Span<float>(sums + (r * sumStep), columns).Clear();
         }
         for (long k = 0; k < _right.Depth; k += Gemm.DepthBlock)
         {
             long depth = Math.Min(Gemm.DepthBlock, _right.Depth - k);
             var block = new LeftBlock(a.Data + (k * a.KStride), a.RowStride, a.KStride);
-            var b = strip + (k * PackedMatrix.PanelColumns);
-            GemmColumns.Run<S, V>(block, rows, b, _right.Depth, depth, columns, sums, sumStep, add: k > 0);
+            GemmTiles.Run<S, V>(block, rows, strip + (k * PackedMatrix.PanelColumns), _right.Depth, depth, columns, sums, sumStep, add: k > 0);
         }
     }
 }

@@ -1,7 +1,7 @@
 namespace SailVit.Kernels.Backends.Cpu.Gemm;
 
 /// <summary>Cuts a block of rows × one strip into register tiles.</summary>
-internal static unsafe class GemmColumns
+internal static unsafe class GemmTiles
 {
     public static void Run<S, V>(LeftBlock a, long rows, float* b, long panelDepth, long depth, int columns, float* sums, int sumStep, bool add)
         where S : struct, ISimd<V>

@@ -1,0 +1,206 @@
+using SailVit.Kernels.Backends.Cpu;
+using SailVit.Kernels.Backends.Cpu.Gemm;
+using SailVit.Kernels.Dispatch;
+using SailVit.Kernels.Interop;
+using static TorchSharp.torch;
+
+namespace SailVit.Kernels.Ops.Linear;
+
+/// <summary>The arithmetic of linear layers, by the path that was chosen; allocates results.</summary>
+internal static unsafe class LinearMath
+{
+    /// <summary>The output and, where <paramref name="keep"/> asks for it, what the activation was applied to.</summary>
+    public static (Tensor Output, Tensor? Before) Forward(LinearOptions options, Tensor x, Tensor weight, Tensor? bias, Tensor? residual, bool keep)
+    {
+        keep &= options.Activation != Activation.None;
+        if (options.Path == LinearPath.Own)
+        {
+            var output = OutputOf(x, weight);
+            var before = keep ? OutputOf(x, weight) : null;
+            OwnLinear.Forward(x, weight, options.Packed, bias, options.Activation, residual, before, output);
+            return (output, before);
+        }
+        var product = nn.functional.linear(x, weight, bias);
+        if (options.Activation == Activation.None && residual is null)
+        {
+            return (product, null);
+        }
+        var result = keep ? OutputOf(x, weight) : product;
+        using var added = residual is null ? default : new TensorMatrix(residual);
+        ElementDispatch.For(added.View.Data == null ? new TensorView(x).DType : added.View.DType, new ActivationCall(options.Activation, product, added.View, result));
+        return (result, keep ? product : null);
+    }
+
+    /// <summary>silu(gate)·up and, where <paramref name="keep"/> asks for them, gate and up.</summary>
+    public static (Tensor Output, Tensor? Gate, Tensor? Up) SwiGlu(
+        LinearOptions options, Tensor x, Tensor gateWeight, Tensor upWeight, Tensor? gateBias, Tensor? upBias, bool keep)
+    {
+        if (options.Path == LinearPath.Own)
+        {
+            var output = OutputOf(x, gateWeight);
+            var (keptGate, keptUp) = keep ? (OutputOf(x, gateWeight), OutputOf(x, gateWeight)) : (null, null);
+            OwnLinear.SwiGlu(x, gateWeight, upWeight, options.Packed, gateBias, upBias, keptGate, keptUp, output);
+            return (output, keptGate, keptUp);
+        }
+        var gate = nn.functional.linear(x, gateWeight, gateBias);
+        var up = nn.functional.linear(x, upWeight, upBias);
+        var result = keep ? OutputOf(x, gateWeight) : gate;
+        ElementDispatch.For(new TensorView(x).DType, new SwiGluForwardCall(gate, up, result));
+        if (keep)
+        {
+            return (result, gate, up);
+        }
+        up.Dispose();
+        return (result, null, null);
+    }
+
+    /// <summary>dy·F'(before), row-major.</summary>
+    public static Tensor ActivationGradient(Activation activation, Tensor before, Tensor dy)
+    {
+        var view = new TensorView(before);
+        var result = Allocate.Empty(view.Sizes, view.DType, view);
+        using var gradient = new TensorMatrix(dy);
+        ElementDispatch.For(view.DType, new ActivationGradientCall(activation, before, gradient.View, result));
+        return result;
+    }
+
+    /// <summary>Gradients of gate and up, row-major.</summary>
+    public static (Tensor Gate, Tensor Up) SwiGluGradient(Tensor gate, Tensor up, Tensor dy)
+    {
+        var view = new TensorView(gate);
+        var dGate = Allocate.Empty(view.Sizes, view.DType, view);
+        var dUp = Allocate.Empty(view.Sizes, view.DType, view);
+        using var gradient = new TensorMatrix(dy);
+        ElementDispatch.For(view.DType, new SwiGluGradientCall(gate, up, gradient.View, dGate, dUp));
+        return (dGate, dUp);
+    }
+
+    /// <summary>dy·weight, in the shape of the layer's input.</summary>
+    public static Tensor InputGradient(LinearPath path, Tensor dy, Tensor weight)
+    {
+        if (path == LinearPath.LibTorch)
+        {
+            return dy.matmul(weight);
+        }
+        var view = new TensorView(dy);
+        long[] sizes = [.. view.Sizes[..^1], new TensorView(weight).Size(1)];
+        var dx = Allocate.Empty(sizes, view.DType, view);
+        OwnLinear.InputGradient(dy, weight, dx, add: false);
+        return dx;
+    }
+
+    /// <summary>dx += dy·weight.</summary>
+    public static void AddInputGradient(LinearPath path, Tensor dy, Tensor weight, Tensor dx)
+    {
+        if (path == LinearPath.LibTorch)
+        {
+            using var product = dy.matmul(weight);
+            dx.add_(product);
+            return;
+        }
+        OwnLinear.InputGradient(dy, weight, dx, add: true);
+    }
+
+    /// <summary>dyᵀ·x, in the shape of the weight.</summary>
+    public static Tensor WeightGradient(LinearPath path, Tensor dy, Tensor x)
+    {
+        var view = new TensorView(dy);
+        long rows = view.Size(-1), columns = new TensorView(x).Size(-1);
+        if (path == LinearPath.LibTorch)
+        {
+            using var left = dy.reshape(-1, rows);
+            using var transposed = left.t();
+            using var right = x.reshape(-1, columns);
+            return transposed.matmul(right);
+        }
+        var dw = Allocate.Empty([rows, columns], view.DType, view);
+        OwnLinear.WeightGradient(dy, x, dw);
+        return dw;
+    }
+
+    /// <summary>Σ over rows of dy.</summary>
+    public static Tensor BiasGradient(Tensor dy)
+    {
+        var view = new TensorView(dy);
+        var result = Allocate.Empty([view.Size(-1)], view.DType, view);
+        using var matrix = new TensorMatrix(dy);
+        ElementDispatch.For(view.DType, new ColumnSumCall(matrix.View, result));
+        return result;
+    }
+
+    private static Tensor OutputOf(Tensor x, Tensor weight)
+    {
+        var view = new TensorView(x);
+        return Allocate.Empty([.. view.Sizes[..^1], new TensorView(weight).Size(0)], view.DType, view);
+    }
+
+    private static byte* Data(Tensor tensor) => new TensorView(tensor).Data;
+
+    private static (long Rows, long Columns) RowsOf(Tensor tensor)
+    {
+        var view = new TensorView(tensor);
+        long columns = view.Size(-1);
+        return (columns == 0 ? 0 : view.Length / columns, columns);
+    }
+
+    private readonly struct ActivationCall(Activation activation, Tensor x, MatrixView residual, Tensor y) : IElementCall
+    {
+        private readonly Tensor _x = x;
+        private readonly MatrixView _residual = residual;
+        private readonly Tensor _y = y;
+
+        public void Invoke<T>() where T : unmanaged, IElement => ActivationDispatch.For(activation, new Typed<T>(this));
+
+        private readonly struct Typed<T>(ActivationCall call) : IActivationCall where T : unmanaged, IElement
+        {
+            public void Invoke<F>() where F : unmanaged, IActivation
+            {
+                var (rows, columns) = RowsOf(call._x);
+                CpuBackend.Run(new ActivationForward<T, F>(Data(call._x), call._residual, Data(call._y), columns), rows, RowGrain.Of(columns));
+            }
+        }
+    }
+
+    private readonly struct ActivationGradientCall(Activation activation, Tensor before, MatrixView dy, Tensor result) : IElementCall
+    {
+        private readonly Tensor _before = before;
+        private readonly MatrixView _dy = dy;
+        private readonly Tensor _result = result;
+
+        public void Invoke<T>() where T : unmanaged, IElement => ActivationDispatch.For(activation, new Typed<T>(this));
+
+        private readonly struct Typed<T>(ActivationGradientCall call) : IActivationCall where T : unmanaged, IElement
+        {
+            public void Invoke<F>() where F : unmanaged, IActivation
+            {
+                var (rows, columns) = RowsOf(call._before);
+                CpuBackend.Run(new ActivationGradient<T, F>(Data(call._before), call._dy, Data(call._result)), rows, RowGrain.Of(columns));
+            }
+        }
+    }
+
+    private readonly struct SwiGluForwardCall(Tensor gate, Tensor up, Tensor y) : IElementCall
+    {
+        public void Invoke<T>() where T : unmanaged, IElement
+        {
+            long count = new TensorView(gate).Length;
+            var kernel = new SwiGluForward<T>(Data(gate), Data(up), Data(y), count);
+            CpuBackend.Run(kernel, (count + SwiGluForward<T>.Block - 1) / SwiGluForward<T>.Block, RowGrain.Of(SwiGluForward<T>.Block));
+        }
+    }
+
+    private readonly struct SwiGluGradientCall(Tensor gate, Tensor up, MatrixView dy, Tensor dGate, Tensor dUp) : IElementCall
+    {
+        public void Invoke<T>() where T : unmanaged, IElement
+        {
+            var (rows, columns) = RowsOf(gate);
+            CpuBackend.Run(new SwiGluGradient<T>(Data(gate), Data(up), dy, Data(dGate), Data(dUp)), rows, RowGrain.Of(columns));
+        }
+    }
+
+    private readonly struct ColumnSumCall(MatrixView x, Tensor result) : IElementCall
+    {
+        public void Invoke<T>() where T : unmanaged, IElement =>
+            CpuBackend.Run(new ColumnSum<T>(x, Data(result)), ColumnSum<T>.Items(x.Columns), RowGrain.Of(PackedMatrix.StripColumns * x.Rows));
+    }
+}
