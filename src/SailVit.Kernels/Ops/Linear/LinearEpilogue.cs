@@ -6,7 +6,7 @@ namespace SailVit.Kernels.Ops.Linear;
 /// <summary>y = F(sums + bias) + residual; optionally keeps sums + bias for the backward pass.</summary>
 internal readonly unsafe struct LinearEpilogue<T, F> : IEpilogue
     where T : unmanaged, IElement
-    where F : unmanaged, IActivation
+    where F : unmanaged, ISimdActivation
 {
     /// <summary>Float32, readable up to a multiple of 64 columns; null for none.</summary>
     public float* Bias { get; init; }

@@ -6,7 +6,7 @@ namespace SailVit.Kernels.Ops.Linear;
 /// <summary>dx = dy·F'(x), element by element; x is row-major, dy has any strides.</summary>
 internal readonly unsafe struct ActivationGradient<T, F>(byte* x, MatrixView dy, byte* dx) : ICpuKernel
     where T : unmanaged, IElement
-    where F : unmanaged, IActivation
+    where F : unmanaged, ISimdActivation
 {
     public void Run<S, V>(long begin, long end) where S : struct, ISimd<V> where V : unmanaged
     {
@@ -18,11 +18,11 @@ internal readonly unsafe struct ActivationGradient<T, F>(byte* x, MatrixView dy,
             long at = row * columns, i = 0;
             for (; i + S.Width <= columns; i += S.Width)
             {
-                T.Store<S, V>(dx, at + i, S.Mul(S.Load(lease.Floats + i), F.Slope<S, V>(T.Load<S, V>(x, at + i))));
+                T.Store<S, V>(dx, at + i, S.Mul(S.Load(lease.Floats + i), F.Derivative<S, V>(T.Load<S, V>(x, at + i))));
             }
             for (; i < columns; i++)
             {
-                T.Store<SimdScalar, float>(dx, at + i, lease.Floats[i] * F.Slope<SimdScalar, float>(T.Load<SimdScalar, float>(x, at + i)));
+                T.Store<SimdScalar, float>(dx, at + i, lease.Floats[i] * F.Derivative<SimdScalar, float>(T.Load<SimdScalar, float>(x, at + i)));
             }
         }
     }
@@ -55,7 +55,7 @@ internal readonly unsafe struct SwiGluGradient<T>(byte* gate, byte* up, MatrixVi
     {
         var g = T.Load<S, V>(gate, at);
         var u = T.Load<S, V>(up, at);
-        T.Store<S, V>(dGate, at, S.Mul(S.Mul(dy, u), Silu.Slope<S, V>(g)));
+        T.Store<S, V>(dGate, at, S.Mul(S.Mul(dy, u), Silu.Derivative<S, V>(g)));
         T.Store<S, V>(dUp, at, S.Mul(dy, Silu.Value<S, V>(g)));
     }
 }
@@ -116,7 +116,7 @@ internal readonly unsafe struct ColumnSum<T>(MatrixView x, byte* result) : ICpuK
 /// <summary>y = F(x) + residual on a row-major x, where libtorch made the product; y may be x.</summary>
 internal readonly unsafe struct ActivationForward<T, F>(byte* x, MatrixView residual, byte* y, long columns) : ICpuKernel
     where T : unmanaged, IElement
-    where F : unmanaged, IActivation
+    where F : unmanaged, ISimdActivation
 {
     public void Run<S, V>(long begin, long end) where S : struct, ISimd<V> where V : unmanaged
     {

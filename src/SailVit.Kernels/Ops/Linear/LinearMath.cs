@@ -153,7 +153,7 @@ internal static unsafe class LinearMath
 
         private readonly struct Typed<T>(ActivationCall call) : IActivationCall where T : unmanaged, IElement
         {
-            public void Invoke<F>() where F : unmanaged, IActivation
+            public void Invoke<F>() where F : unmanaged, ISimdActivation
             {
                 var (rows, columns) = RowsOf(call._x);
                 CpuBackend.Run(new ActivationForward<T, F>(Data(call._x), call._residual, Data(call._y), columns), rows, RowGrain.Of(columns));
@@ -171,7 +171,7 @@ internal static unsafe class LinearMath
 
         private readonly struct Typed<T>(ActivationGradientCall call) : IActivationCall where T : unmanaged, IElement
         {
-            public void Invoke<F>() where F : unmanaged, IActivation
+            public void Invoke<F>() where F : unmanaged, ISimdActivation
             {
                 var (rows, columns) = RowsOf(call._before);
                 CpuBackend.Run(new ActivationGradient<T, F>(Data(call._before), call._dy, Data(call._result)), rows, RowGrain.Of(columns));

@@ -117,7 +117,7 @@ internal static unsafe class OwnLinear
 
         private readonly struct Typed<T>(ForwardCall call) : IActivationCall where T : unmanaged, IElement
         {
-            public void Invoke<F>() where F : unmanaged, IActivation
+            public void Invoke<F>() where F : unmanaged, ISimdActivation
             {
                 var epilogue = new LinearEpilogue<T, F>
                 {
