@@ -31,7 +31,6 @@ internal static unsafe partial class Shim
     [DllImport(Library)] public static extern int torch_call_dispatcher(byte* name, byte* overload, ulong* stack, ulong abiVersion);
 
     // Lists for the dispatcher, which takes over the list and the owned handles in it.
-    [DllImport(Library)] public static extern int aoti_torch_new_tensor_handle(nint tensor, nint* owned);
     [DllImport(Library)] public static extern int torch_new_list_reserve_size(nuint size, nint* list);
     [DllImport(Library)] public static extern int torch_list_push_back(nint list, ulong element);
 

@@ -2,6 +2,9 @@ using SailVit.Kernels.Backends.Cpu;
 using SailVit.Kernels.Backends.Cpu.Gemm;
 using SailVit.Kernels.Dispatch;
 using SailVit.Kernels.Interop;
+using SailVit.Kernels.Ops.Gelu;
+using SailVit.Kernels.Ops.SwiGlu;
+using SailVit.Kernels.Tensors;
 using static TorchSharp.torch;
 
 namespace SailVit.Kernels.Ops.Linear;
@@ -26,8 +29,10 @@ internal static unsafe class LinearMath
             return (product, null);
         }
         var result = keep ? OutputOf(x, weight) : product;
-        using var added = residual is null ? default : new TensorMatrix(residual);
-        ElementDispatch.For(added.View.Data == null ? new TensorView(x).DType : added.View.DType, new ActivationCall(options.Activation, product, added.View, result));
+        using var a = Rows.Of(product, 1);
+        using var b = Rows.Of(residual, 1);
+        using var y = Rows.Of(result, 1);
+        ActivationDispatch.For(options.Activation, new ActivationCall(a, b, y));
         return (result, keep ? product : null);
     }
 
@@ -45,7 +50,12 @@ internal static unsafe class LinearMath
         var gate = nn.functional.linear(x, gateWeight, gateBias);
         var up = nn.functional.linear(x, upWeight, upBias);
         var result = keep ? OutputOf(x, gateWeight) : gate;
-        ElementDispatch.For(new TensorView(x).DType, new SwiGluForwardCall(gate, up, result));
+        using (var a = Rows.Of(gate, 1))
+        using (var b = Rows.Of(up, 1))
+        using (var y = Rows.Of(result, 1))
+        {
+            RowMap.For(default(SwiGluForward), new() { A = a, B = b, Y = y });
+        }
         if (keep)
         {
             return (result, gate, up);
@@ -59,8 +69,10 @@ internal static unsafe class LinearMath
     {
         var view = new TensorView(before);
         var result = Allocate.Empty(view.Sizes, view.DType, view);
-        using var gradient = new TensorMatrix(dy);
-        ElementDispatch.For(view.DType, new ActivationGradientCall(activation, before, gradient.View, result));
+        using var a = Rows.Of(before, 1);
+        using var b = Rows.Of(dy, 1);
+        using var y = Rows.Of(result, 1);
+        ActivationDispatch.For(activation, new GradientCall(a, b, y));
         return result;
     }
 
@@ -70,8 +82,12 @@ internal static unsafe class LinearMath
         var view = new TensorView(gate);
         var dGate = Allocate.Empty(view.Sizes, view.DType, view);
         var dUp = Allocate.Empty(view.Sizes, view.DType, view);
-        using var gradient = new TensorMatrix(dy);
-        ElementDispatch.For(view.DType, new SwiGluGradientCall(gate, up, gradient.View, dGate, dUp));
+        using var a = Rows.Of(gate, 1);
+        using var b = Rows.Of(up, 1);
+        using var c = Rows.Of(dy, 1);
+        using var y = Rows.Of(dGate, 1);
+        using var z = Rows.Of(dUp, 1);
+        RowMap.For(default(SwiGluBackward), new() { A = a, B = b, C = c, Y = y, Z = z });
         return (dGate, dUp);
     }
 
@@ -134,73 +150,19 @@ internal static unsafe class LinearMath
         return Allocate.Empty([.. view.Sizes[..^1], new TensorView(weight).Size(0)], view.DType, view);
     }
 
-    private static byte* Data(Tensor tensor) => new TensorView(tensor).Data;
-
-    private static (long Rows, long Columns) RowsOf(Tensor tensor)
+    private readonly struct ActivationCall(Rows a, Rows b, Rows y) : IActivationCall
     {
-        var view = new TensorView(tensor);
-        long columns = view.Size(-1);
-        return (columns == 0 ? 0 : view.Length / columns, columns);
+        public void Invoke<F>() where F : unmanaged, ISimdActivation => RowMap.For(default(ActivationAndResidual<F>), new() { A = a, B = b, Y = y });
     }
 
-    private readonly struct ActivationCall(Activation activation, Tensor x, MatrixView residual, Tensor y) : IElementCall
+    private readonly struct GradientCall(Rows a, Rows b, Rows y) : IActivationCall
     {
-        private readonly Tensor _x = x;
-        private readonly MatrixView _residual = residual;
-        private readonly Tensor _y = y;
-
-        public void Invoke<T>() where T : unmanaged, IElement => ActivationDispatch.For(activation, new Typed<T>(this));
-
-        private readonly struct Typed<T>(ActivationCall call) : IActivationCall where T : unmanaged, IElement
-        {
-            public void Invoke<F>() where F : unmanaged, ISimdActivation
-            {
-                var (rows, columns) = RowsOf(call._x);
-                CpuBackend.Run(new ActivationForward<T, F>(Data(call._x), call._residual, Data(call._y), columns), rows, RowGrain.Of(columns));
-            }
-        }
-    }
-
-    private readonly struct ActivationGradientCall(Activation activation, Tensor before, MatrixView dy, Tensor result) : IElementCall
-    {
-        private readonly Tensor _before = before;
-        private readonly MatrixView _dy = dy;
-        private readonly Tensor _result = result;
-
-        public void Invoke<T>() where T : unmanaged, IElement => ActivationDispatch.For(activation, new Typed<T>(this));
-
-        private readonly struct Typed<T>(ActivationGradientCall call) : IActivationCall where T : unmanaged, IElement
-        {
-            public void Invoke<F>() where F : unmanaged, ISimdActivation
-            {
-                var (rows, columns) = RowsOf(call._before);
-                CpuBackend.Run(new ActivationGradient<T, F>(Data(call._before), call._dy, Data(call._result)), rows, RowGrain.Of(columns));
-            }
-        }
-    }
-
-    private readonly struct SwiGluForwardCall(Tensor gate, Tensor up, Tensor y) : IElementCall
-    {
-        public void Invoke<T>() where T : unmanaged, IElement
-        {
-            long count = new TensorView(gate).Length;
-            var kernel = new SwiGluForward<T>(Data(gate), Data(up), Data(y), count);
-            CpuBackend.Run(kernel, (count + SwiGluForward<T>.Block - 1) / SwiGluForward<T>.Block, RowGrain.Of(SwiGluForward<T>.Block));
-        }
-    }
-
-    private readonly struct SwiGluGradientCall(Tensor gate, Tensor up, MatrixView dy, Tensor dGate, Tensor dUp) : IElementCall
-    {
-        public void Invoke<T>() where T : unmanaged, IElement
-        {
-            var (rows, columns) = RowsOf(gate);
-            CpuBackend.Run(new SwiGluGradient<T>(Data(gate), Data(up), dy, Data(dGate), Data(dUp)), rows, RowGrain.Of(columns));
-        }
+        public void Invoke<F>() where F : unmanaged, ISimdActivation => RowMap.For(default(ActivationBackward<F>), new() { A = a, B = b, Y = y });
     }
 
     private readonly struct ColumnSumCall(MatrixView x, Tensor result) : IElementCall
     {
         public void Invoke<T>() where T : unmanaged, IElement =>
-            CpuBackend.Run(new ColumnSum<T>(x, Data(result)), ColumnSum<T>.Items(x.Columns), RowGrain.Of(PackedMatrix.StripColumns * x.Rows));
+            CpuBackend.Run(new ColumnSum<T>(x, new TensorView(result).Data), ColumnSum<T>.Items(x.Columns), RowGrain.Of(PackedMatrix.StripColumns * x.Rows));
     }
 }

@@ -2,14 +2,17 @@ namespace SailVit.Kernels.Backends.Cpu.Gemm;
 
 /// <summary>Matrix products C = A·B in float32 arithmetic, with fused epilogues.</summary>
 /// <remarks>
-/// Work items are (block of rows, strip of 64 columns). Sums over K are made in blocks of <see cref="DepthBlock"/>, each in
+/// Work items are (block of rows, strip of 64 columns). Sums over K are made in blocks of fixed length, each in
 /// registers and then added in order, so the result does not depend on the number of threads.
 /// </remarks>
 internal static unsafe class Gemm
 {
-    /// <summary>Products summed in registers at a time: this much of a strip (64 KB) passes from the second cache to the
-    /// registers for every tile, and a sum of this length loses less than a long one.</summary>
-    public const int DepthBlock = 256;
+    // Each block of K is summed in registers from zero and then added: short blocks lose less (mean error of K = 1024
+    // against one of 256: 0.74), long ones spare additions (1 % at 128).
+    private const long DepthOfBlock = 128;
+
+    // Outputs of few columns run at the latency of the sums, not at the rate of the additions.
+    private const long DepthOfNarrowBlock = 32;
 
     // Rows of A of one item stay in half of a second cache of 1 MB, beside a strip of B.
     private const long BlockBytes = 512 << 10;
@@ -43,6 +46,9 @@ internal static unsafe class Gemm
             Run(left, rows, group, first, epilogue);
         }
     }
+
+    /// <summary>Products per sum before it is added to the ones before it; depends on the shape only.</summary>
+    public static long DepthBlock(long columns) => columns <= PackedMatrix.PanelColumns ? DepthOfNarrowBlock : DepthOfBlock;
 
     /// <summary>Rows of A per item, a multiple of a tile's rows.</summary>
     public static long BlockRows(long rows, long depth)

@@ -52,9 +52,10 @@ internal readonly unsafe struct GemmKernel<A, E>(A left, long rows, PackedMatrix
         {
             new Span<float>(sums + (r * sumStep), columns).Clear();
         }
-        for (long k = 0; k < _right.Depth; k += Gemm.DepthBlock)
+        long depthBlock = Gemm.DepthBlock(_right.Columns);
+        for (long k = 0; k < _right.Depth; k += depthBlock)
         {
-            long depth = Math.Min(Gemm.DepthBlock, _right.Depth - k);
+            long depth = Math.Min(depthBlock, _right.Depth - k);
             var block = new LeftBlock(a.Data + (k * a.KStride), a.RowStride, a.KStride);
             GemmTiles.Run<S, V>(block, rows, strip + (k * PackedMatrix.PanelColumns), _right.Depth, depth, columns, sums, sumStep, add: k > 0);
         }
