@@ -184,16 +184,16 @@ internal readonly unsafe struct AttentionBackward : ICpuKernel
         ref readonly var p = ref _problem;
         int step = p.PaddedWidth, width = p.Width;
         const int Panel = PackedMatrix.PanelColumns;
-        GemmColumns.Run<S, V>(new(s.Queries + (t.Query * step), step, 1), t.Rows, keyColumns.Data + (t.Key * width), width, width, t.Keys, s.Scores, KeyBlock, add: false);
-        GemmColumns.Run<S, V>(new(s.Grads + (t.Query * step), step, 1), t.Rows, valueColumns.Data + (t.Key * width), width, width, t.Keys, s.Slopes, KeyBlock, add: false);
+        GemmTiles.Run<S, V>(new(s.Queries + (t.Query * step), step, 1), t.Rows, keyColumns.Data + (t.Key * width), width, width, t.Keys, s.Scores, KeyBlock, add: false);
+        GemmTiles.Run<S, V>(new(s.Grads + (t.Query * step), step, 1), t.Rows, valueColumns.Data + (t.Key * width), width, width, t.Keys, s.Slopes, KeyBlock, add: false);
         for (int r = 0; r < t.Rows; r++)
         {
             Row<S, V>(t, r, s);
         }
         // dV += P̃ᵀ·(r·dO), dK += dSᵀ·Q: rows of the product are keys.
-        GemmColumns.Run<S, V>(new(s.Scores, 1, KeyBlock), t.Keys, grads.Data + (t.Query * Panel), grads.Depth, t.Rows, width, s.GradV + (t.Key * step), step, add: true);
-        GemmColumns.Run<S, V>(new(s.Slopes, 1, KeyBlock), t.Keys, queries.Data + (t.Query * Panel), queries.Depth, t.Rows, width, s.GradK + (t.Key * step), step, add: true);
-        GemmColumns.Run<S, V>(new(s.Slopes, KeyBlock, 1), t.Rows, keyRows.Data + (t.Key * Panel), keyRows.Depth, t.Keys, width, s.GradQ + (t.Query * step), step, add: true);
+        GemmTiles.Run<S, V>(new(s.Scores, 1, KeyBlock), t.Keys, grads.Data + (t.Query * Panel), grads.Depth, t.Rows, width, s.GradV + (t.Key * step), step, add: true);
+        GemmTiles.Run<S, V>(new(s.Slopes, 1, KeyBlock), t.Keys, queries.Data + (t.Query * Panel), queries.Depth, t.Rows, width, s.GradK + (t.Key * step), step, add: true);
+        GemmTiles.Run<S, V>(new(s.Slopes, KeyBlock, 1), t.Rows, keyRows.Data + (t.Key * Panel), keyRows.Depth, t.Keys, width, s.GradQ + (t.Query * step), step, add: true);
     }
 
     /// <summary>Scores become P̃, products with dO become dS.</summary>

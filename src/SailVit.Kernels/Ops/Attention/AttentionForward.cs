@@ -39,8 +39,8 @@ internal readonly unsafe struct AttentionForward(AttentionProblem problem, HeadT
             if (owner != (b * p.KvHeads) + kvHead)
             {
                 owner = (b * p.KvHeads) + kvHead;
-                new PackKernel(p.K.Matrix(b, sequence.FirstKey, kvHead, sequence.Keys, p.Width), true, 0, k).Run<S, V>(0, k.Strips);
-                new PackKernel(p.V.Matrix(b, sequence.FirstKey, kvHead, sequence.Keys, p.Width), false, 0, v).Run<S, V>(0, v.Strips);
+                RightOperand.Transposed(p.K.Matrix(b, sequence.FirstKey, kvHead, sequence.Keys, p.Width)).Pack<S, V>(k);
+                RightOperand.Of(p.V.Matrix(b, sequence.FirstKey, kvHead, sequence.Keys, p.Width)).Pack<S, V>(v);
             }
             Block<S, V>(b, h, block * QueryBlock, k, v, blocks.Floats);
         }
@@ -72,7 +72,7 @@ internal readonly unsafe struct AttentionForward(AttentionProblem problem, HeadT
         for (long key = 0; key < visible; key += KeyBlock)
         {
             int keys = (int)Math.Min(KeyBlock, visible - key);
-            GemmColumns.Run<S, V>(new(queries, step, 1), rows, k.Data + (key * p.Width), p.Width, p.Width, keys, scores, KeyBlock, add: false);
+            GemmTiles.Run<S, V>(new(queries, step, 1), rows, k.Data + (key * p.Width), p.Width, p.Width, keys, scores, KeyBlock, add: false);
             for (int r = 0; r < rows; r++)
             {
                 var row = scores + (r * KeyBlock);
@@ -83,7 +83,7 @@ internal readonly unsafe struct AttentionForward(AttentionProblem problem, HeadT
                     AttentionScores.Scale<S, V>(sums + (r * step), p.Width, correction);
                 }
             }
-            GemmColumns.Run<S, V>(new(scores, KeyBlock, 1), rows, v.Data + (key * PackedMatrix.PanelColumns), sequence.Keys, keys, p.Width, sums, step, add: key > 0);
+            GemmTiles.Run<S, V>(new(scores, KeyBlock, 1), rows, v.Data + (key * PackedMatrix.PanelColumns), sequence.Keys, keys, p.Width, sums, step, add: key > 0);
         }
         Finish<S, V>(b, h, first, rows, sums, max, total);
     }

@@ -63,7 +63,7 @@ internal readonly unsafe struct BackwardScratch
     public static PackedMatrix Pack<S, V>(MatrixView from, bool transposed, float* to) where S : struct, ISimd<V> where V : unmanaged
     {
         var packed = transposed ? new PackedMatrix(to, from.Columns, from.Rows) : new PackedMatrix(to, from.Rows, from.Columns);
-        new PackKernel(from, transposed, 0, packed).Run<S, V>(0, packed.Strips);
+        (transposed ? RightOperand.Transposed(from) : RightOperand.Of(from)).Pack<S, V>(packed);
         return packed;
     }
 

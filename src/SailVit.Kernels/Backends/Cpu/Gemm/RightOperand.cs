@@ -37,6 +37,9 @@ internal readonly struct RightOperand
     /// <summary>Packs the columns [firstColumn, firstColumn + to.Columns).</summary>
     public void Pack(long firstColumn, PackedMatrix to) => CpuBackend.Run(new Kernel(this, firstColumn, to), to.Strips, 1);
 
+    /// <summary>Packs all columns on the calling thread, inside another kernel's work.</summary>
+    public void Pack<S, V>(PackedMatrix to) where S : struct, ISimd<V> where V : unmanaged => new Kernel(this, 0, to).Run<S, V>(0, to.Strips);
+
     private readonly unsafe struct Kernel(RightOperand source, long firstColumn, PackedMatrix to) : ICpuKernel
     {
         public void Run<S, V>(long begin, long end) where S : struct, ISimd<V> where V : unmanaged
