@@ -18,7 +18,7 @@ internal sealed record OpFinding(string Op, string DType, string Backend, double
 /// <summary>What this machine offers and what this library does with it.</summary>
 internal sealed record Diagnosis(IReadOnlyList<Finding> Findings, IReadOnlyList<OpFinding> Ops, bool Passed)
 {
-    private static readonly string[] KnownVariables = [LibTorch.FolderVariable, Cpu.WidthVariable, Dispatcher.BackendVariable];
+    private static readonly string[] KnownVariables = [LibTorch.FolderVariable, Cpu.WidthVariable, Dispatcher.BackendVariable, LinearDispatch.PathVariable];
 
     private static readonly string[] ThreadVariables = ["OMP_NUM_THREADS", "MKL_NUM_THREADS"];
 
@@ -98,5 +98,13 @@ internal sealed record Diagnosis(IReadOnlyList<Finding> Findings, IReadOnlyList<
         }
     }
 
-    private static string BackendOf(string op, ScalarType dtype) => $"cpu {Cpu.Width}";
+    private static string BackendOf(string op, ScalarType dtype)
+    {
+        if (!op.StartsWith("linear", StringComparison.Ordinal))
+        {
+            return $"cpu {Cpu.Width}";
+        }
+        var (path, reason) = LinearDispatch.Explain(dtype);
+        return $"{(path == LinearPath.Own ? $"cpu {Cpu.Width}" : "libtorch")}: {reason}";
+    }
 }

@@ -21,10 +21,36 @@ internal sealed record OpSelfTest(string Op, long[][] Shapes, Func<Tensor[], Ten
         new("rms_norm", [[5, 67], [67]], x => F.rms_norm(x[0], [67], x[1], Eps), x => RmsNorm(x[0], x[1])),
         new("add_layer_norm", [[5, 67], [5, 67], [67], [67]], x => Both(F.add_layer_norm(x[0], x[1], [67], x[2], x[3], Eps)), x => Both((stock.layer_norm(x[0] + x[1], [67], x[2], x[3], Eps), x[0] + x[1]))),
         new("add_rms_norm", [[5, 67], [5, 67], [67]], x => Both(F.add_rms_norm(x[0], x[1], [67], x[2], Eps)), x => Both((RmsNorm(x[0] + x[1], x[2]), x[0] + x[1]))),
+        new("scaled_dot_product_attention", [[1, 2, 19, 24], [1, 2, 19, 24], [1, 2, 19, 24]], x => F.scaled_dot_product_attention(x[0], x[1], x[2]), x => Attend(x[0], x[1], x[2])),
+        new("attention", [[1, 19, 2, 24], [1, 19, 2, 24], [1, 19, 2, 24]], x => F.attention(x[0], x[1], x[2]), x => Attend(HeadsFirst(x[0]), HeadsFirst(x[1]), HeadsFirst(x[2])).transpose(1, 2)),
+        new("attention_qkvpacked", [[1, 19, 3, 2, 24]], x => F.attention_qkvpacked(x[0]), x => Unpacked(x[0])),
+        new("attention_varlen", [[19, 2, 24], [19, 2, 24], [19, 2, 24]], x => F.attention_varlen(x[0], x[1], x[2], Offsets, Offsets), x => Varlen(x[0], x[1], x[2])),
+        new("linear", [[19, 67], [35, 67], [35]], x => F.linear(x[0], x[1], x[2]), x => stock.linear(x[0], x[1], x[2])),
+        new("linear_swiglu", [[19, 67], [35, 67], [35, 67]], x => F.linear_swiglu(x[0], x[1], x[2]), x => stock.silu(stock.linear(x[0], x[1])) * stock.linear(x[0], x[2])),
+        new("layer_scale_add", [[5, 67], [5, 67], [67]], x => F.layer_scale_add(x[0], x[1], x[2]), x => x[0] + x[2] * x[1]),
         new("gelu", [[5, 67]], x => F.gelu(x[0]), x => stock.gelu(x[0])),
         new("silu", [[5, 67]], x => F.silu(x[0]), x => stock.silu(x[0])),
         new("swiglu", [[5, 67], [5, 67]], x => F.swiglu(x[0], x[1]), x => stock.silu(x[0]) * x[1]),
     ];
+
+    // Two sequences laid end to end.
+    private static Tensor Offsets => tensor([0, 7, 19], dtype: int32);
+
+    private static Tensor Attend(Tensor q, Tensor k, Tensor v) => stock.softmax(q.matmul(k.transpose(-2, -1)) / Math.Sqrt(q.shape[^1]), -1).matmul(v);
+
+    private static Tensor HeadsFirst(Tensor x) => x.transpose(1, 2);
+
+    private static Tensor Unpacked(Tensor qkv)
+    {
+        var parts = qkv.permute(2, 0, 3, 1, 4).unbind(0); // [B, N, 3, H, D] → 3 × [B, H, N, D]
+        return Attend(parts[0], parts[1], parts[2]).transpose(1, 2);
+    }
+
+    private static Tensor Varlen(Tensor q, Tensor k, Tensor v)
+    {
+        Tensor Part(Tensor x, long from, long to) => x.slice(0, from, to, 1).transpose(0, 1); // [T, H, D] → [H, N, D]
+        return cat([Attend(Part(q, 0, 7), Part(k, 0, 7), Part(v, 0, 7)), Attend(Part(q, 7, 19), Part(k, 7, 19), Part(v, 7, 19))], 1).transpose(0, 1);
+    }
 
     private static Tensor RmsNorm(Tensor x, Tensor weight) => x * (x.square().mean([-1], keepdim: true) + Eps).rsqrt() * weight;
 

@@ -1,6 +1,5 @@
 using System.Runtime.CompilerServices;
 using SailVit.Kernels.Interop;
-using SailVit.Kernels.Tensors;
 
 namespace SailVit.Kernels.Backends.Cpu;
 

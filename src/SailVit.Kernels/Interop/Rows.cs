@@ -1,7 +1,6 @@
-using SailVit.Kernels.Interop;
 using static TorchSharp.torch;
 
-namespace SailVit.Kernels.Tensors;
+namespace SailVit.Kernels.Interop;
 
 /// <summary>A tensor read as rows: [Count, Width], channels adjacent, one stride between rows.</summary>
 /// <remarks>The default value stands for "no tensor": its pointer is null.</remarks>
