@@ -10,10 +10,10 @@ namespace SailVit.Kernels.Modules;
 public sealed class LayerNorm : Module<Tensor, Tensor>
 {
     [ComponentName(Name = "weight")]
-    private readonly Parameter? _weight;
+    private Parameter? _weight;
 
     [ComponentName(Name = "bias")]
-    private readonly Parameter? _bias;
+    private Parameter? _bias;
 
     private readonly long[] _normalizedShape;
     private readonly double _eps;
@@ -43,10 +43,18 @@ public sealed class LayerNorm : Module<Tensor, Tensor>
     }
 
     /// <summary>γ; null if not affine.</summary>
-    public Parameter? weight => _weight;
+    public Parameter? weight
+    {
+        get => _weight;
+        private set => Replace(ref _weight, value, "weight");
+    }
 
     /// <summary>β; null if there is none.</summary>
-    public Parameter? bias => _bias;
+    public Parameter? bias
+    {
+        get => _bias;
+        private set => Replace(ref _bias, value, "bias");
+    }
 
     /// <inheritdoc/>
     public override Tensor forward(Tensor input) => functional.layer_norm(input, _normalizedShape, _weight, _bias, _eps);
@@ -54,4 +62,12 @@ public sealed class LayerNorm : Module<Tensor, Tensor>
     /// <summary>The norm of input + residual, and that sum.</summary>
     public (Tensor output, Tensor residual) forward(Tensor input, Tensor residual) =>
         functional.add_layer_norm(input, residual, _normalizedShape, _weight, _bias, _eps);
+
+    // Module.to(dtype) sets the property of a parameter's name and leaves the rest to it.
+    private void Replace(ref Parameter? field, Parameter? value, string name)
+    {
+        field?.Dispose();
+        field = value;
+        ConditionallyRegisterParameter(name, value);
+    }
 }

@@ -10,7 +10,7 @@ namespace SailVit.Kernels.Modules;
 public sealed class RMSNorm : Module<Tensor, Tensor>
 {
     [ComponentName(Name = "weight")]
-    private readonly Parameter? _weight;
+    private Parameter? _weight;
 
     private readonly long[] _normalizedShape;
     private readonly double? _eps;
@@ -38,7 +38,11 @@ public sealed class RMSNorm : Module<Tensor, Tensor>
     }
 
     /// <summary>γ; null if not affine.</summary>
-    public Parameter? weight => _weight;
+    public Parameter? weight
+    {
+        get => _weight;
+        private set => Replace(ref _weight, value, "weight");
+    }
 
     /// <inheritdoc/>
     public override Tensor forward(Tensor input) => functional.rms_norm(input, _normalizedShape, _weight, _eps);
@@ -46,4 +50,12 @@ public sealed class RMSNorm : Module<Tensor, Tensor>
     /// <summary>The norm of input + residual, and that sum.</summary>
     public (Tensor output, Tensor residual) forward(Tensor input, Tensor residual) =>
         functional.add_rms_norm(input, residual, _normalizedShape, _weight, _eps);
+
+    // Module.to(dtype) sets the property of a parameter's name and leaves the rest to it.
+    private void Replace(ref Parameter? field, Parameter? value, string name)
+    {
+        field?.Dispose();
+        field = value;
+        ConditionallyRegisterParameter(name, value);
+    }
 }

@@ -46,4 +46,17 @@ public sealed class NormModuleTests
         norm.call(randn(4, 2, 3)).sum().backward();
         Assert.All(norm.parameters(), p => Assert.NotNull(p.grad));
     }
+
+    [Fact]
+    public void Modules_ConvertToAnotherType()
+    {
+        using var scope = NewDisposeScope();
+        using var layer = new LayerNorm(8);
+        using var rms = new RMSNorm(8);
+        layer.to(bfloat16);
+        rms.to(bfloat16);
+        Assert.Equal(bfloat16, layer.weight!.dtype);
+        Assert.Equal(bfloat16, layer.state_dict()["bias"].dtype);
+        Assert.Equal(bfloat16, rms.forward(randn(3, 8).to(bfloat16)).dtype);
+    }
 }

@@ -129,7 +129,8 @@ internal static unsafe class OwnLinear
                 };
                 if (call.Packed is { } packed)
                 {
-                    Gemm.Run(new LeftRows(call.Left), call.Left.Rows, packed.Panels(), epilogue);
+                    using var reading = packed.Read();
+                    Gemm.Run(new LeftRows(call.Left), call.Left.Rows, reading.Matrix, epilogue);
                 }
                 else
                 {
@@ -172,7 +173,8 @@ internal static unsafe class OwnLinear
             };
             if (Packed is { } packed)
             {
-                Gemm.Run(new LeftRows(Left), Left.Rows, packed.Panels(), epilogue);
+                using var reading = packed.Read();
+                Gemm.Run(new LeftRows(Left), Left.Rows, reading.Matrix, epilogue);
             }
             else
             {

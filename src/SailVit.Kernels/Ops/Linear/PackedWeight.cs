@@ -18,6 +18,8 @@ public sealed unsafe class PackedWeight : IDisposable
     private readonly long[] _versions;
     private readonly Lock _lock = new();
     private float* _data;
+    private int _users;
+    private bool _disposed;
 
     /// <summary>Takes one weight, [out, in].</summary>
     /// <exception cref="ArgumentException">Its rank, dtype or device is not supported.</exception>
@@ -64,7 +66,7 @@ public sealed unsafe class PackedWeight : IDisposable
     /// <summary>Whether it was made from these weights (one, or gate and up), and they have not been modified since.</summary>
     public bool IsCurrent(params ReadOnlySpan<Tensor> weights)
     {
-        if (weights.Length != _weights.Length || _weights[0].IsInvalid)
+        if (weights.Length != _weights.Length || _disposed)
         {
             return false;
         }
@@ -80,13 +82,17 @@ public sealed unsafe class PackedWeight : IDisposable
         return true;
     }
 
-    /// <inheritdoc/>
+    /// <summary>Frees the copy, once no call on another thread reads it.</summary>
     public void Dispose()
     {
         lock (_lock)
         {
-            Free();
-            Array.ForEach(_weights, w => w.Dispose());
+            if (!_disposed)
+            {
+                _disposed = true;
+                FreeIfUnused();
+                Array.ForEach(_weights, w => w.Dispose());
+            }
         }
         GC.SuppressFinalize(this);
     }
@@ -95,7 +101,7 @@ public sealed unsafe class PackedWeight : IDisposable
     /// <exception cref="InvalidOperationException">A weight was modified in place after packing.</exception>
     internal void ThrowIfUnusable(string name)
     {
-        ObjectDisposedException.ThrowIf(_weights[0].IsInvalid, this);
+        ObjectDisposedException.ThrowIf(_disposed, this);
         for (int i = 0; i < _weights.Length; i++)
         {
             if (TensorVersion.Of(_weights[i]) != _versions[i])
@@ -105,19 +111,46 @@ public sealed unsafe class PackedWeight : IDisposable
         }
     }
 
-    /// <summary>The product's layout, packed on first use.</summary>
-    internal PackedMatrix Panels()
+    /// <summary>The product's layout, packed on first use; it stays until the result is disposed.</summary>
+    internal Reading Read()
     {
         lock (_lock)
         {
+            ObjectDisposedException.ThrowIf(_disposed, this);
             if (_data == null)
             {
                 _data = (float*)NativeMemory.AlignedAlloc((nuint)Math.Max(Floats, 1) * sizeof(float), 64);
                 GC.AddMemoryPressure(Bytes + 1);
                 Pack();
             }
-            return new(_data, InFeatures, OutFeatures, _weights.Length);
+            _users++;
+            return new(this, new(_data, InFeatures, OutFeatures, _weights.Length));
         }
+    }
+
+    private void EndRead()
+    {
+        lock (_lock)
+        {
+            _users--;
+            FreeIfUnused();
+        }
+    }
+
+    private void FreeIfUnused()
+    {
+        if (_disposed && _users == 0)
+        {
+            Free();
+        }
+    }
+
+    /// <summary>Keeps the packed copy in place while a kernel reads it.</summary>
+    internal readonly ref struct Reading(PackedWeight owner, PackedMatrix matrix)
+    {
+        public PackedMatrix Matrix { get; } = matrix;
+
+        public void Dispose() => owner.EndRead();
     }
 
     private void Pack()

@@ -24,7 +24,7 @@ internal static unsafe class Gemm
     /// <summary>C = A·B with B packed before.</summary>
     public static void Run<A, E>(A left, long rows, PackedMatrix right, E epilogue)
         where A : unmanaged, ILeftOperand
-        where E : unmanaged, IEpilogue => Run(left, rows, right, 0, epilogue);
+        where E : unmanaged, IEpilogue => Run(left, rows, right, 0, right.Columns, epilogue);
 
     /// <summary>C = A·B; B is packed here, a cache-sized group of columns at a time.</summary>
     public static void Run<A, E>(A left, long rows, RightOperand right, E epilogue)
@@ -43,12 +43,9 @@ internal static unsafe class Gemm
             long columns = Math.Min(strips * PackedMatrix.StripColumns, right.Columns - first);
             var group = new PackedMatrix(lease.Floats, right.Depth, columns, right.Matrices);
             right.Pack(first, group);
-            Run(left, rows, group, first, epilogue);
+            Run(left, rows, group, first, right.Columns, epilogue);
         }
     }
-
-    /// <summary>Products per sum before it is added to the ones before it; depends on the shape only.</summary>
-    public static long DepthBlock(long columns) => columns <= PackedMatrix.PanelColumns ? DepthOfNarrowBlock : DepthOfBlock;
 
     /// <summary>Rows of A per item, a multiple of a tile's rows.</summary>
     public static long BlockRows(long rows, long depth)
@@ -59,13 +56,16 @@ internal static unsafe class Gemm
         return (tiles + blocks - 1) / blocks * GemmTile.MaxRows;
     }
 
-    private static void Run<A, E>(A left, long rows, PackedMatrix right, long firstColumn, E epilogue)
+    // Depends on the shape only.
+    private static long DepthBlock(long columns) => columns <= PackedMatrix.PanelColumns ? DepthOfNarrowBlock : DepthOfBlock;
+
+    private static void Run<A, E>(A left, long rows, PackedMatrix right, long firstColumn, long allColumns, E epilogue)
         where A : unmanaged, ILeftOperand
         where E : unmanaged, IEpilogue
     {
         if (rows > 0 && right.Columns > 0)
         {
-            var kernel = new GemmKernel<A, E>(left, rows, right, firstColumn, epilogue);
+            var kernel = new GemmKernel<A, E>(left, rows, right, firstColumn, DepthBlock(allColumns), epilogue);
             CpuBackend.Run(kernel, kernel.Items, 1);
         }
     }

@@ -1,7 +1,7 @@
 namespace SailVit.Kernels.Backends.Cpu.Gemm;
 
 /// <summary>The product over a range of items, (block of rows, strip of the output), rows changing slowest.</summary>
-internal readonly unsafe struct GemmKernel<A, E>(A left, long rows, PackedMatrix right, long firstColumn, E epilogue) : ICpuKernel
+internal readonly unsafe struct GemmKernel<A, E>(A left, long rows, PackedMatrix right, long firstColumn, long depthBlock, E epilogue) : ICpuKernel
     where A : unmanaged, ILeftOperand
     where E : unmanaged, IEpilogue
 {
@@ -9,6 +9,7 @@ internal readonly unsafe struct GemmKernel<A, E>(A left, long rows, PackedMatrix
     private readonly long _rows = rows;
     private readonly PackedMatrix _right = right;
     private readonly long _firstColumn = firstColumn;
+    private readonly long _depthBlock = depthBlock;
     private readonly E _epilogue = epilogue;
     private readonly long _blockRows = Gemm.BlockRows(rows, right.Depth);
     private readonly long _strips = PackedMatrix.StripsOf(right.Columns);
@@ -52,10 +53,9 @@ internal readonly unsafe struct GemmKernel<A, E>(A left, long rows, PackedMatrix
         {
             new Span<float>(sums + (r * sumStep), columns).Clear();
         }
-        long depthBlock = Gemm.DepthBlock(_right.Columns);
-        for (long k = 0; k < _right.Depth; k += depthBlock)
+        for (long k = 0; k < _right.Depth; k += _depthBlock)
         {
-            long depth = Math.Min(depthBlock, _right.Depth - k);
+            long depth = Math.Min(_depthBlock, _right.Depth - k);
             var block = new LeftBlock(a.Data + (k * a.KStride), a.RowStride, a.KStride);
             GemmTiles.Run<S, V>(block, rows, strip + (k * PackedMatrix.PanelColumns), _right.Depth, depth, columns, sums, sumStep, add: k > 0);
         }

@@ -1,0 +1,78 @@
+using SailVit.Kernels.Ops.Linear;
+using TorchSharp;
+using TorchSharp.Utils;
+using static TorchSharp.torch;
+using static TorchSharp.torch.nn;
+
+namespace SailVit.Kernels.Modules;
+
+/// <summary>A SwiGLU network, fc2(silu(fc1 x)·fc3 x). State: <c>fc1</c> (gate), <c>fc2</c> (down), <c>fc3</c> (up).</summary>
+/// <remarks>Both products of the first half are one, their gate fused. Packed weights are kept as <see cref="Linear"/> keeps them.
+/// Source: Shazeer 2020; names as in AIMv2.</remarks>
+public sealed class SwiGLU : Module<Tensor, Tensor>, IResidualBranch
+{
+    [ComponentName(Name = "fc1")]
+    private readonly Linear _fc1;
+
+    [ComponentName(Name = "fc2")]
+    private readonly Linear _fc2;
+
+    [ComponentName(Name = "fc3")]
+    private readonly Linear _fc3;
+
+    private readonly PackedWeightCache _packed = new();
+
+    /// <summary>Creates the network with torch's initialisation.</summary>
+    /// <param name="width">Columns of input and output.</param>
+    /// <param name="hidden">Columns between the halves.</param>
+    /// <param name="hasBias">Whether the three layers have biases.</param>
+    /// <param name="device">Of the parameters; null for the default.</param>
+    /// <param name="dtype">Of the parameters; null for the default.</param>
+    public SwiGLU(long width, long hidden, bool hasBias = false, Device? device = null, ScalarType? dtype = null)
+        : base(nameof(SwiGLU))
+    {
+        _fc1 = new(width, hidden, hasBias, device, dtype);
+        _fc2 = new(hidden, width, hasBias, device, dtype);
+        _fc3 = new(width, hidden, hasBias, device, dtype);
+        RegisterComponents();
+    }
+
+    /// <summary>Gate.</summary>
+    public Linear fc1 => _fc1;
+
+    /// <summary>Down.</summary>
+    public Linear fc2 => _fc2;
+
+    /// <summary>Up.</summary>
+    public Linear fc3 => _fc3;
+
+    /// <summary>fc2(silu(fc1 x)·fc3 x).</summary>
+    public override Tensor forward(Tensor input) => forward(input, null);
+
+    /// <summary>fc2(silu(fc1 x)·fc3 x) + residual.</summary>
+    public Tensor forward(Tensor x, Tensor? residual)
+    {
+        using var hidden = Hidden(x);
+        return _fc2.forward(hidden, residual);
+    }
+
+    private Tensor Hidden(Tensor x)
+    {
+        if (LinearSwiGluFunction.NeedsGraph(x, _fc1.weight, _fc3.weight, _fc1.bias, _fc3.bias))
+        {
+            _packed.Dispose();
+            return functional.linear_swiglu(x, _fc1.weight, _fc3.weight, _fc1.bias, _fc3.bias);
+        }
+        return functional.linear_swiglu(x, _packed.Get(_fc1.weight, _fc3.weight), _fc1.bias, _fc3.bias);
+    }
+
+    /// <inheritdoc/>
+    protected override void Dispose(bool disposing)
+    {
+        if (disposing)
+        {
+            _packed.Dispose();
+        }
+        base.Dispose(disposing);
+    }
+}
