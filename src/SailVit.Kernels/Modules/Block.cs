@@ -7,13 +7,6 @@ using static TorchSharp.torch.nn;
 
 namespace SailVit.Kernels.Modules;
 
-/// <summary>A branch of a transformer block that ends in a matrix product, whose epilogue can add the residual.</summary>
-public interface IResidualBranch
-{
-    /// <summary>residual + branch(x); the branch alone if <paramref name="residual"/> is null.</summary>
-    Tensor forward(Tensor x, Tensor? residual);
-}
-
 /// <summary>Names of a block's two norms in the state_dict: AIMv2 says norm_1, timm and InternViT say norm1.</summary>
 public readonly record struct BlockNames(string FirstNorm, string SecondNorm)
 {
