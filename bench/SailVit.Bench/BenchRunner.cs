@@ -49,7 +49,7 @@ public static class BenchRunner
         // Errors first: a wrong result is not worth timing, and both sides get their first call out of the way.
         var (error, baselineError) = pair.Errors();
         var timing = Timing.Interleaved(pair, options);
-        return new()
+        var row = new BenchRow
         {
             Op = c.Op,
             Shape = c.Shape,
@@ -59,7 +59,8 @@ public static class BenchRunner
             Ms = timing.Ours.Median,
             Baseline = c.Baseline,
             BaselineMs = timing.Stock.Median,
-            FractionOfLimit = limits.Seconds(c.Work) * 1e3 / timing.Ours.Median,
+            Flops = c.Work.Flops,
+            Bytes = c.Work.Bytes,
             RelError = error,
             BaselineRelError = baselineError,
             MsP10 = timing.Ours.P10,
@@ -67,5 +68,6 @@ public static class BenchRunner
             BaselineMsP10 = timing.Stock.P10,
             BaselineMsP90 = timing.Stock.P90,
         };
+        return row.At(limits);
     }
 }

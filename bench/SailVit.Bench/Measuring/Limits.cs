@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Globalization;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using SailVit.Kernels.Backends.Cpu;
@@ -17,6 +18,17 @@ public sealed record Limits(double FlopsPerSecond, double BytesPerSecond)
 
     /// <summary>Seconds that <paramref name="work"/> takes at the limit. Data that stays in a cache can beat it.</summary>
     public double Seconds(Work work) => Math.Max(work.Flops / FlopsPerSecond, work.Bytes / BytesPerSecond);
+
+    /// <summary>The higher of each.</summary>
+    public Limits Best(Limits other)
+    {
+        ArgumentNullException.ThrowIfNull(other);
+        return new(Math.Max(FlopsPerSecond, other.FlopsPerSecond), Math.Max(BytesPerSecond, other.BytesPerSecond));
+    }
+
+    /// <inheritdoc/>
+    public override string ToString() =>
+        string.Create(CultureInfo.InvariantCulture, $"{FlopsPerSecond / 1e9:f0} GFLOP/s float32 multiply-add, {BytesPerSecond / 1e9:f1} GB/s copy");
 
     private static double MeasureFlops()
     {

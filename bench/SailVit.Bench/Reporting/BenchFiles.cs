@@ -39,7 +39,7 @@ public static class BenchFiles
         ArgumentNullException.ThrowIfNull(limits);
         var text = new StringBuilder();
         text.Append(CultureInfo.InvariantCulture, $"# Benchmarks: {kind}\n\n```\n{string.Join('\n', machine.Lines())}\n");
-        text.Append(CultureInfo.InvariantCulture, $"limits      {limits.FlopsPerSecond / 1e9:f0} GFLOP/s float32 multiply-add, {limits.BytesPerSecond / 1e9:f1} GB/s copy\n```\n\n");
+        text.Append(CultureInfo.InvariantCulture, $"limits      {limits}\n```\n\n");
         text.Append(CultureInfo.InvariantCulture, $"Ours against stock TorchSharp in the same process, strictly in turn, medians. Errors are relative to float64. `sailvit bench {kind} --record` repeats this.\n\n");
         bool memory = rows.Any(r => r.PeakMb is not null);
         Line(text, ["op", "shape", "dtype", "direction", "ms", "baseline ms", "speed-up", "of limit", "error", "baseline error", .. memory ? ["peak MB", "baseline peak MB"] : Array.Empty<string>(), "baseline"]);

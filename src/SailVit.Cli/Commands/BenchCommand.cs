@@ -19,6 +19,7 @@ internal static class BenchCommand
     private static readonly Option<ScalarType?> DType = new("--dtype")
     {
         Description = "Only float32, bfloat16 or float16.",
+        HelpName = "DTYPE",
         CustomParser = result =>
         {
             try
@@ -63,13 +64,13 @@ internal static class BenchCommand
             {
                 throw new ArgumentException($"No benchmark matches --filter \"{result.GetValue(Filter)}\"; there are: {string.Join(", ", BenchRunner.AllOps().Select(c => c.Op).Distinct())}.");
             }
-            var options = result.GetValue(Quick) ? TimingOptions.Quick : TimingOptions.Full;
-            return Run(result, "ops", limits => (cases.Count, progress => BenchRunner.Run(cases, limits, options, progress)));
+            var timing = result.GetValue(Quick) ? TimingOptions.Quick : TimingOptions.Full;
+            return Run(result, "ops", (limits, progress) => BenchRunner.Run(cases, limits, timing, progress));
         });
         return command;
     }
 
-    private static int Run(ParseResult result, string kind, Func<Limits, (int Count, Func<Action<BenchProgress>, IEnumerable<BenchRow>> Rows)> prepare)
+    private static int Run(ParseResult result, string kind, Func<Limits, Action<BenchProgress>, IEnumerable<BenchRow>> measure)
     {
         var machine = Machine.Current();
         foreach (var line in machine.Lines())
@@ -78,11 +79,17 @@ internal static class BenchCommand
         }
         WarnIfNotOptimised();
         var limits = Limits.Measure();
-        AnsiConsole.WriteLine($"limits      {limits.FlopsPerSecond / 1e9:f0} GFLOP/s float32 multiply-add, {limits.BytesPerSecond / 1e9:f1} GB/s copy");
-        AnsiConsole.WriteLine();
-
-        var (_, measure) = prepare(limits);
-        var rows = BenchTable.Show(measure);
+        IEnumerable<BenchRow> Measure(Action<BenchProgress> progress)
+        {
+            foreach (var row in measure(limits, progress))
+            {
+                yield return row;
+            }
+            // Once more: the machine may have been busy with something else at the start.
+            limits = limits.Best(Limits.Measure());
+        }
+        var rows = BenchTable.Show(Measure, row => row.At(limits), memory: kind == "model");
+        AnsiConsole.WriteLine($"limits: {limits}");
         if (result.GetValue(JsonFile) is { } file)
         {
             BenchFiles.WriteJson(file.FullName, rows);

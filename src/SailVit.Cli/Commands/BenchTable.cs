@@ -10,35 +10,39 @@ internal static class BenchTable
     private const int WideEnough = 200;
 
     /// <summary>Runs the measurement and returns its rows.</summary>
-    public static IReadOnlyList<BenchRow> Show(Func<Action<BenchProgress>, IEnumerable<BenchRow>> measure)
+    /// <param name="measure">Yields rows and reports progress.</param>
+    /// <param name="finish">Applied to every row at the end.</param>
+    /// <param name="memory">Adds the columns of peak memory.</param>
+    public static IReadOnlyList<BenchRow> Show(Func<Action<BenchProgress>, IEnumerable<BenchRow>> measure, Func<BenchRow, BenchRow> finish, bool memory)
     {
-        var rows = new List<BenchRow>();
-        if (AnsiConsole.Profile.Capabilities.Interactive)
+        var table = Empty(memory);
+        List<BenchRow> rows = [];
+        if (!AnsiConsole.Profile.Capabilities.Interactive)
         {
-            var table = Empty(false);
-            AnsiConsole.Live(table).Start(live =>
-            {
-                void Progress(BenchProgress p)
-                {
-                    table.Caption(Markup.Escape(Describe(p)));
-                    live.Refresh();
-                }
-                foreach (var row in measure(Progress))
-                {
-                    rows.Add(row);
-                    Add(table, row, false);
-                    live.Refresh();
-                }
-            });
+            // Into a file or a pipe: progress goes to standard error, the table comes once and is not folded to 80 columns.
+            AnsiConsole.Profile.Width = WideEnough;
+            rows = [.. measure(p => Console.Error.WriteLine(Describe(p))).ToList().Select(finish)];
+            rows.ForEach(row => Add(table, row, memory));
+            AnsiConsole.Write(table);
             return rows;
         }
-        // Into a file or a pipe: progress goes to standard error, the table comes once and is not folded to 80 columns.
-        AnsiConsole.Profile.Width = WideEnough;
-        rows.AddRange(measure(p => Console.Error.WriteLine(Describe(p))));
-        bool memory = rows.Any(r => r.PeakMb is not null);
-        var final = Empty(memory);
-        rows.ForEach(row => Add(final, row, memory));
-        AnsiConsole.Write(final);
+        AnsiConsole.Live(table).Start(live =>
+        {
+            void Progress(BenchProgress p)
+            {
+                table.Caption(Markup.Escape(Describe(p)));
+                live.Refresh();
+            }
+            foreach (var row in measure(Progress))
+            {
+                rows.Add(row);
+                Add(table, row, memory);
+                live.Refresh();
+            }
+            rows = rows.ConvertAll(finish.Invoke);
+            table.Rows.Clear();
+            rows.ForEach(row => Add(table, row, memory));
+        });
         return rows;
     }
 
