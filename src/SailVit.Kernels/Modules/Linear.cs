@@ -1,3 +1,4 @@
+using SailVit.Kernels.Ops.Checkpoint;
 using SailVit.Kernels.Ops.Linear;
 using TorchSharp;
 using TorchSharp.Modules;
@@ -68,7 +69,7 @@ public sealed class Linear : Module<Tensor, Tensor>, IResidualBranch
     /// <summary>F(x·wᵀ + b) + residual, in one pass over the output.</summary>
     public Tensor forward(Tensor x, Tensor? residual)
     {
-        if (LinearFunction.NeedsGraph(x, _weight, _bias, residual))
+        if (CheckpointFunction.InForward || LinearFunction.NeedsGraph(x, _weight, _bias, residual))
         {
             _packed.Dispose();
             return functional.linear(x, _weight, _bias, _activation, residual);

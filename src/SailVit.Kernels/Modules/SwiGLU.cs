@@ -1,3 +1,4 @@
+using SailVit.Kernels.Ops.Checkpoint;
 using SailVit.Kernels.Ops.Linear;
 using TorchSharp;
 using TorchSharp.Utils;
@@ -58,7 +59,7 @@ public sealed class SwiGLU : Module<Tensor, Tensor>, IResidualBranch
 
     private Tensor Hidden(Tensor x)
     {
-        if (LinearSwiGluFunction.NeedsGraph(x, _fc1.weight, _fc3.weight, _fc1.bias, _fc3.bias))
+        if (CheckpointFunction.InForward || LinearSwiGluFunction.NeedsGraph(x, _fc1.weight, _fc3.weight, _fc1.bias, _fc3.bias))
         {
             _packed.Dispose();
             return functional.linear_swiglu(x, _fc1.weight, _fc3.weight, _fc1.bias, _fc3.bias);

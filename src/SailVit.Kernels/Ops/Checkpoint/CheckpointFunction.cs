@@ -16,13 +16,28 @@ internal sealed class CheckpointState(Func<Tensor, Tensor> function)
 /// <summary>Saves the input only; backward recomputes under a recorded graph and differentiates that.</summary>
 internal sealed class CheckpointFunction : OpFunction<CheckpointFunction, CheckpointState>
 {
+    [ThreadStatic]
+    private static bool _inForward;
+
     public override string Name => "checkpoint";
+
+    /// <summary>Whether a part runs without a graph that will run again with one: training, not inference.</summary>
+    public static bool InForward => _inForward;
 
     protected override ForwardResult Forward(CheckpointState state, Tensor?[] inputs)
     {
         using var random = get_rng_state();
         state.Random = random.data<byte>().ToArray();
-        return new([state.Function(inputs[0]!)], [inputs[0]]);
+        bool outer = _inForward;
+        _inForward = true;
+        try
+        {
+            return new([state.Function(inputs[0]!)], [inputs[0]]);
+        }
+        finally
+        {
+            _inForward = outer;
+        }
     }
 
     protected override Tensor?[] Backward(CheckpointState state, Tensor?[] saved, Tensor?[] grads, bool[] needed)
