@@ -22,25 +22,37 @@ public static class ConfigFile
         return Parse(Files.ReadAllText(file), file);
     }
 
+    /// <summary>The hidden state of the encoder that a multimodal model uses, negative from the end; null in other configs.</summary>
+    /// <exception cref="CheckpointException">The file is missing or is no config.</exception>
+    public static int? ReadSelectLayer(string path)
+    {
+        string file = Directory.Exists(path) ? Path.Combine(path, Name) : path;
+        return Parse(Files.ReadAllText(file), file, root => root.Has("vision_config") && root.Has("select_layer") ? root.Count("select_layer") : (int?)null);
+    }
+
     /// <summary>Reads the text of a config.</summary>
     /// <param name="json">The text.</param>
     /// <param name="source">Named in messages.</param>
     /// <exception cref="CheckpointException">The text is no config, or describes an encoder that is not known.</exception>
-    public static EncoderConfig Parse(string json, string source = Name)
+    public static EncoderConfig Parse(string json, string source = Name) => Parse(json, source, root =>
+    {
+        var config = Build(root.Child("vision_config") ?? root, root);
+        config.Validate();
+        return config;
+    });
+
+    private static T Parse<T>(string json, string source, Func<ConfigReader, T> read)
     {
         try
         {
             using var document = JsonDocument.Parse(json);
-            var root = new ConfigReader(document.RootElement, source);
-            var config = Build(root.Child("vision_config") ?? root, root);
-            config.Validate();
-            return config;
+            return read(new ConfigReader(document.RootElement, source));
         }
         catch (JsonException e)
         {
             throw new CheckpointException($"{source}: not valid JSON ({e.Message})", e);
         }
-        catch (ArgumentException e)
+        catch (Exception e) when (e is ArgumentException or InvalidOperationException)
         {
             throw new CheckpointException($"{source}: {e.Message}", e);
         }

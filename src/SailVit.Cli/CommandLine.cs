@@ -1,0 +1,72 @@
+using System.CommandLine;
+using System.Runtime.InteropServices;
+using SailVit.Kernels.Interop;
+using SailVit.Model.Checkpoints;
+using SailVit.Model.Images;
+
+namespace SailVit.Cli;
+
+/// <summary>Runs a verb; whatever goes wrong is one line on standard error and exit code 1.</summary>
+internal static class CommandLine
+{
+    private const int Failed = 1;
+    private const int Interrupted = 130;
+
+    private static readonly Option<bool> Verbose = new("--verbose") { Description = "Show the stack trace of an error.", Recursive = true };
+
+    public static int Run(RootCommand root, string[] args)
+    {
+        root.Options.Add(Verbose);
+        // Without a verb there is nothing to do but to say which there are.
+        var parsed = root.Parse(args.Length == 0 ? ["--help"] : args);
+        if (parsed.Errors.Count > 0)
+        {
+            Say($"{string.Join(" ", parsed.Errors.Select(e => e.Message))} See {string.Join(' ', Verbs(parsed).Prepend("sailvit"))} --help.");
+            return Failed;
+        }
+        try
+        {
+            return parsed.Invoke(new InvocationConfiguration { EnableDefaultExceptionHandler = false });
+        }
+        catch (OperationCanceledException)
+        {
+            Say("interrupted; nothing was written.");
+            return Interrupted;
+        }
+#pragma warning disable CA1031 // The one place that reports: nothing may end in a stack trace that the user did not ask for.
+        catch (Exception e)
+#pragma warning restore CA1031
+        {
+            Say(Describe(e));
+            if (parsed.GetValue(Verbose))
+            {
+                Console.Error.WriteLine(e);
+            }
+            return Failed;
+        }
+    }
+
+    private static List<string> Verbs(ParseResult parsed)
+    {
+        var names = new List<string>();
+        for (var result = parsed.CommandResult; result.Command is not RootCommand; result = (System.CommandLine.Parsing.CommandResult)result.Parent!)
+        {
+            names.Insert(0, result.Command.Name);
+        }
+        return names;
+    }
+
+    private static string Describe(Exception e) => e switch
+    {
+        // A static constructor that needed libtorch.
+        TypeInitializationException { InnerException: { } inner } => Describe(inner),
+        AggregateException { InnerExceptions.Count: 1 } several => Describe(several.InnerExceptions[0]),
+        OutOfMemoryException => "out of memory; use a smaller --batch-size, smaller images or --dtype bfloat16.",
+        // libtorch appends its own stack trace.
+        ExternalException external => external.Message.Split('\n')[0],
+        CheckpointException or ImageException or LibTorchException or ArgumentException or IOException or UnauthorizedAccessException or NotSupportedException or InvalidOperationException => e.Message,
+        _ => $"unexpected {e.GetType().Name}: {e.Message} Run again with --verbose for the details, and report them.",
+    };
+
+    private static void Say(string message) => Console.Error.WriteLine($"sailvit: {message.ReplaceLineEndings(" ").Trim()}");
+}
