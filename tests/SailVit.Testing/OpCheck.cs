@@ -78,7 +78,8 @@ public static class OpCheck
         }
         for (int i = 0; i < ours.Outputs.Length; i++)
         {
-            Protocol.Check($"{name}, output {i}", ours.Outputs[i], stock.Outputs[i], reference.Outputs[i], c.OutputTolerance?.GetValueOrDefault(i) ?? c.Tolerance);
+            var report = Protocol.Check($"{name}, output {i}", ours.Outputs[i], stock.Outputs[i], reference.Outputs[i], c.OutputTolerance?.GetValueOrDefault(i) ?? c.Tolerance);
+            PooledErrors.Add($"output {i}", ours.Outputs[i].dtype, report);
         }
         for (int i = 0; i < ours.Gradients.Length; i++)
         {
@@ -88,7 +89,8 @@ public static class OpCheck
             }
             if (ours.Gradients[i] is { } gradient)
             {
-                Protocol.Check($"{name}, gradient of input {i}", gradient, stock.Gradients[i]!, reference.Gradients[i]!, c.Tolerance);
+                var report = Protocol.Check($"{name}, gradient of input {i}", gradient, stock.Gradients[i]!, reference.Gradients[i]!, c.Tolerance);
+                PooledErrors.Add($"gradient of input {i}", gradient.dtype, report);
             }
         }
     }

@@ -29,7 +29,7 @@ public static class Protocol
             throw new ProtocolException($"{where}: {classes}");
         }
         double maxBound = rule.MaxBound(report.Stock.Max, Bits.Ulp(report.MaxReference, ours.dtype));
-        double meanBound = rule.MeanBound(report.Stock.Mean, Bits.Ulp(report.MeanReference, ours.dtype), report.Rows);
+        double meanBound = rule.MeanBound(report.Stock.Mean, Bits.Ulp(report.MeanReference, ours.dtype), report.Samples);
         if (!(report.Ours.Max <= maxBound))
         {
             throw new ProtocolException($"{where}: largest error {report.Ours.Max:g4} at element {report.Ours.At} exceeds {maxBound:g4} (stock {report.Stock.Max:g4}, largest value {report.MaxReference:g4}).");
@@ -84,7 +84,7 @@ public static class Protocol
             Stock = stock.Result,
             MaxReference = max,
             MeanReference = finite == 0 ? 0 : sum / finite,
-            Rows = width == 0 ? 0 : o.Length / width,
+            Samples = Math.Min(width == 0 ? 0 : o.Length / width, Math.Min(mine.Samples, stock.Samples)),
         };
     }
 
@@ -99,7 +99,7 @@ public static class Protocol
 
     private struct Accumulator
     {
-        private double _max, _sum;
+        private double _max, _sum, _squares;
         private long _at, _count;
 
         public void Add(double error, long index)
@@ -109,8 +109,13 @@ public static class Protocol
                 (_max, _at) = (error, index);
             }
             _sum += error;
+            _squares += error * error;
             _count++;
         }
+
+        /// <summary>How many samples the mean rests on: π/2 · (Σe)²/Σe² is the count for normal errors, and near one where a single
+        /// cancellation outweighs all others.</summary>
+        public readonly double Samples => _squares == 0 ? _count : Math.Min(_count, Math.PI / 2 * _sum * _sum / _squares);
 
         public readonly ErrorStatistics Result => new(_max, _count == 0 ? 0 : _sum / _count, _at);
     }
@@ -135,8 +140,8 @@ public sealed record ErrorReport
     /// <summary>Mean magnitude of the reference.</summary>
     public double MeanReference { get; init; }
 
-    /// <summary>Independent samples: rows of the last dimension.</summary>
-    public long Rows { get; init; }
+    /// <summary>Independent samples behind the means: rows of the last dimension, fewer where few elements dominate.</summary>
+    public double Samples { get; init; }
 
     /// <summary>How NaN or infinity is misplaced; null when it is not.</summary>
     public string? Classes { get; init; }

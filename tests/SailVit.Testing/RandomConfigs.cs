@@ -12,20 +12,23 @@ public static class RandomConfigs
     /// <summary>Runs only this seed.</summary>
     public const string SeedVariable = "SAILVIT_FUZZ_SEED";
 
-    // Fourteen fuzz tests (one per op and packing) × 150 make 2,100.
-    private const int Tests = 14;
-    private const int DefaultPerTest = 150;
+    /// <summary>Tests that share the number, one per op and layout.</summary>
+    public const int Tests = 9;
+
+    /// <summary>Over all ops when nothing else is asked for.</summary>
+    public const int DefaultTotal = 2000;
 
     /// <summary>Configurations per fuzz test.</summary>
-    public static int Count => Number(CountVariable) is { } total ? Math.Max(1, (total + Tests - 1) / Tests) : DefaultPerTest;
+    public static int Count => ((Number(CountVariable) ?? DefaultTotal) + Tests - 1) / Tests;
 
     /// <summary>Runs <paramref name="body"/> for each seed; a failure is rethrown with the seed in its message.</summary>
     /// <param name="name">The op.</param>
     /// <param name="body">Draws a configuration from the generator and checks it; the seed goes into <see cref="OpCase.Seed"/>.</param>
     public static void Run(string name, Action<Random, int> body)
     {
-        var seeds = Number(SeedVariable) is { } seed ? [seed] : Enumerable.Range(1, Count);
-        foreach (int s in seeds)
+        int? only = Number(SeedVariable);
+        using var pool = only is null ? new PooledErrors() : null;
+        foreach (int s in only is { } seed ? [seed] : Enumerable.Range(1, Count))
         {
             try
             {
@@ -36,6 +39,7 @@ public static class RandomConfigs
                 throw new ProtocolException($"{name}, random configuration with seed {s} ({SeedVariable}={s} repeats it): {e.Message}", e);
             }
         }
+        pool?.Check(name);
     }
 
     /// <summary>One of <paramref name="values"/>.</summary>

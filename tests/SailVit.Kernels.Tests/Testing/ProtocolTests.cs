@@ -24,7 +24,7 @@ public sealed class ProtocolTests
         using var scope = NewDisposeScope();
         var (stock, reference) = Sample(dtype);
         var report = Protocol.Check("rounding", stock.clone(), stock, reference);
-        Assert.Equal(64, report.Rows);
+        Assert.InRange(report.Samples, 32, 64);
         Assert.InRange(report.Ours.Max, 1e-12, Bits.Ulp(report.MaxReference, dtype));
     }
 

@@ -104,6 +104,30 @@ public sealed unsafe class ToolsTests
         Assert.Equal(RandomConfigs.Count, first.Distinct().Count());
     }
 
+    [Fact]
+    public void RandomConfigs_HoldThePooledMeanToTheFactor()
+    {
+        // 1.4 × the error of stock in every configuration: each passes for itself, the pool does not.
+        static void Run(double factor) => RandomConfigs.Run("planted", (_, seed) =>
+        {
+            using var scope = NewDisposeScope();
+            using var generator = new Generator((ulong)seed);
+            var exact = randn([8, 4], generator: generator);
+            OpCheck.Run(new OpCase
+            {
+                Name = "planted",
+                Inputs = [exact, 1e-3 * randn([8, 4], generator: generator)],
+                Ours = t => [t[0] + factor * t[1]],
+                Stock = t => [t[0] + t[1]],
+                Reference = t => [t[0].clone()],
+                Differentiable = [],
+                Widths = [Kernels.Backends.Cpu.Cpu.Width],
+            });
+        });
+        Run(1.2);
+        Assert.Contains("1.40 × that of stock", Throws(() => Run(1.4)), StringComparison.Ordinal);
+    }
+
     [Theory]
     [InlineData(ScalarType.Float32, 1.0, 1.1920928955078125e-7)]
     [InlineData(ScalarType.Float32, 0.0, 1.401298464324817e-45)]
