@@ -15,8 +15,12 @@ internal static class LoadLibTorch
     {
         if (!Environment.GetCommandLineArgs().Contains("-assemblyInfo"))
         {
-            LibTorch.TryLoad();
+            Load();
         }
     }
+
+    // A method of its own: to compile a call into SailVit.Kernels is to run that library's module initializer.
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static void Load() => LibTorch.TryLoad();
 #pragma warning restore CA2255
 }
