@@ -7,7 +7,7 @@ namespace SailVit.Kernels.Ops.Attention;
 /// <remarks>
 /// With P = 2^(S − max)/sum, Δ = Σ_d dO∘O and r = 1/sum:
 /// dV = (r·P̃)ᵀdO, dS = r·P̃∘(dO·Vᵀ − Δ + dlse), dK = scale·dSᵀQ, dQ = scale·dS·K, where P̃ = 2^(S − max). r is multiplied
-/// into the rows of dO once, so that a score costs one power, one subtraction and one product. Five matrix products.
+/// into the rows of dO once, so that a score costs one power, two sums and one product. Five matrix products.
 /// An item is (sequence, key head, range of <see cref="ChunkKeys"/> keys); sequences or heads that add to the same bias
 /// gradient are one item. Query heads of a group follow each other. All sums have one order whatever the number of threads.
 /// Workspace per thread: D·(5·keys + 5·queries) floats and two blocks of scores.
@@ -112,7 +112,7 @@ internal readonly unsafe struct AttentionBackward : ICpuKernel
         }
     }
 
-    /// <summary>Packs a head's queries and r·dO, computes r·(Δ − dlse), clears its gradient.</summary>
+    /// <summary>Packs a head's queries and r·dO, computes r·Δ and r·dlse, clears its gradient.</summary>
     private (PackedMatrix Queries, PackedMatrix Grads) PrepareQueries<S, V>(long b, long h, in BackwardScratch scratch) where S : struct, ISimd<V> where V : unmanaged
     {
         ref readonly var p = ref _problem;
@@ -122,47 +122,34 @@ internal readonly unsafe struct AttentionBackward : ICpuKernel
         AttentionScores.ScaleQueries<S, V>(p, p.Q.Matrix(b, sequence.FirstQuery, h, n, p.Width), 0, n, scratch.Queries);
         var gradOutput = GradOutput.Matrix(b, sequence.FirstQuery, h, n, p.Width);
         var output = Output.Matrix(b, sequence.FirstQuery, h, n, p.Width);
-        float* outputRow = scratch.Scores;
         for (long i = 0; i < n; i++)
         {
             var row = scratch.Grads + (i * step);
             long index = p.Rows.Index(b, h, sequence.FirstQuery + i);
             float inverse = Statistics[StatisticsLength + index];
             scratch.Maxima[i] = Statistics[index];
-            scratch.Deltas[i] = 0;
+            scratch.Inverses[i] = inverse;
+            scratch.LseGrads[i] = 0;
             if (inverse == 0)
             {
+                // Attends to nothing: its output is constant, whatever comes in.
                 new Span<float>(row, p.Width).Clear();
                 continue;
             }
             gradOutput.CopyRow<S, V>(i, 0, p.Width, row);
-            output.CopyRow<S, V>(i, 0, p.Width, outputRow);
-            float delta = Dot<S, V>(row, outputRow, p.Width) - (GradLse != null ? GradLse[index] : 0);
-            scratch.Deltas[i] = inverse * delta;
             AttentionScores.Scale<S, V>(row, p.Width, inverse);
+            if (GradLse != null)
+            {
+                scratch.LseGrads[i] = inverse * GradLse[index];
+            }
         }
+        AttentionScores.RowDots<S, V>(scratch.Grads, step, output, scratch.Scores, scratch.Deltas);
         new Span<float>(scratch.GradQ, checked((int)(n * step))).Clear();
         return (BackwardScratch.Pack<S, V>(Matrix(scratch.Queries, n), transposed: false, scratch.QueryRows),
             BackwardScratch.Pack<S, V>(Matrix(scratch.Grads, n), transposed: false, scratch.GradRows));
     }
 
     private MatrixView Matrix(float* rows, long n) => new(rows, Interop.DType.Float32, n, _problem.Width, _problem.PaddedWidth, 1);
-
-    private static float Dot<S, V>(float* a, float* b, int width) where S : struct, ISimd<V> where V : unmanaged
-    {
-        var sum = S.Zero;
-        int d = 0;
-        for (; d + S.Width <= width; d += S.Width)
-        {
-            sum = S.Fma(S.Load(a + d), S.Load(b + d), sum);
-        }
-        float total = S.Sum(sum);
-        for (; d < width; d++)
-        {
-            total = MathF.FusedMultiplyAdd(a[d], b[d], total);
-        }
-        return total;
-    }
 
     private readonly ref struct Tile
     {
@@ -184,8 +171,8 @@ internal readonly unsafe struct AttentionBackward : ICpuKernel
         ref readonly var p = ref _problem;
         int step = p.PaddedWidth, width = p.Width;
         const int Panel = PackedMatrix.PanelColumns;
-        GemmTiles.Run<S, V>(new(s.Queries + (t.Query * step), step, 1), t.Rows, keyColumns.Data + (t.Key * width), width, width, t.Keys, s.Scores, KeyBlock, add: false);
-        GemmTiles.Run<S, V>(new(s.Grads + (t.Query * step), step, 1), t.Rows, valueColumns.Data + (t.Key * width), width, width, t.Keys, s.Slopes, KeyBlock, add: false);
+        AttentionScores.Multiply<S, V>(s.Queries + (t.Query * step), step, t.Rows, keyColumns, t.Key, t.Keys, s.Scores, KeyBlock);
+        AttentionScores.Multiply<S, V>(s.Grads + (t.Query * step), step, t.Rows, valueColumns, t.Key, t.Keys, s.Slopes, KeyBlock);
         for (int r = 0; r < t.Rows; r++)
         {
             Row<S, V>(t, r, s);
@@ -202,17 +189,38 @@ internal readonly unsafe struct AttentionBackward : ICpuKernel
         float* scores = s.Scores + (r * KeyBlock), slopes = s.Slopes + (r * KeyBlock);
         long i = t.Query + r, key = t.FirstKey + t.Key;
         AttentionScores.Hide<S, V>(_problem, scores, t.B, t.H, i, key, t.Keys);
-        V max = S.Create(s.Maxima[i]), delta = S.Create(s.Deltas[i]);
+        var max = S.Create(s.Maxima[i]);
         for (int j = 0; j < t.Keys; j += S.Width)
         {
-            var power = SimdMath.Exp2<S, V>(S.Sub(S.Load(scores + j), max));
-            S.Store(scores + j, power);
-            S.Store(slopes + j, S.Mul(power, S.Sub(S.Load(slopes + j), delta)));
+            S.Store(scores + j, SimdMath.Exp2<S, V>(S.Sub(S.Load(scores + j), max)));
+        }
+        bool allKeys = key == 0 && _problem.VisibleKeys(_problem.Sequences[t.B].Keys, i + 1) <= t.Keys;
+        V delta = S.Create(allKeys ? s.Inverses[i] * Dot<S, V>(scores, slopes, t.Keys) : s.Deltas[i]), lseGrad = S.Create(s.LseGrads[i]);
+        for (int j = 0; j < t.Keys; j += S.Width)
+        {
+            S.Store(slopes + j, S.Mul(S.Load(scores + j), S.Add(S.Sub(S.Load(slopes + j), delta), lseGrad)));
         }
         if (GradBias.Exists)
         {
-            GradBias.Add<S, V>(slopes, t.B, t.H, i, key, t.Keys);
+            GradBias.Add(slopes, t.B, t.H, i, key, t.Keys);
         }
+    }
+
+    // Δ = Σ_j P∘dP as well, and better: the rounding of dP then cancels where few keys have all the weight.
+    private static float Dot<S, V>(float* powers, float* slopes, int keys) where S : struct, ISimd<V> where V : unmanaged
+    {
+        var sum = S.Zero;
+        int j = 0;
+        for (; j + S.Width <= keys; j += S.Width)
+        {
+            sum = S.Fma(S.Load(powers + j), S.Load(slopes + j), sum);
+        }
+        float total = S.Sum(sum);
+        for (; j < keys; j++)
+        {
+            total = MathF.FusedMultiplyAdd(powers[j], slopes[j], total);
+        }
+        return total;
     }
 
     private void FinishQueries<S, V>(long b, long h, long chunk, in BackwardScratch scratch) where S : struct, ISimd<V> where V : unmanaged

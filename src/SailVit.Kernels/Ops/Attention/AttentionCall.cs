@@ -28,7 +28,8 @@ internal readonly record struct AttentionShape(long Batch, long Queries, long Ke
 /// <summary>Options and layout of one call: what backward needs besides tensors.</summary>
 internal sealed class AttentionCall
 {
-    private const string ScaleAdvice = "Pass null for 1/√D.";
+    /// <summary>Channels per head that the kernels' fixed blocks hold.</summary>
+    public const int MaxWidth = 1024;
 
     public required AttentionLayout Layout { get; init; }
     public required bool Causal { get; init; }
@@ -77,13 +78,13 @@ internal sealed class AttentionCall
         {
             CheckSeparate(views, names, shape);
         }
-        if (shape.Width == 0)
+        if (shape.Width is 0 or > MaxWidth)
         {
-            Tensors.Check.Throw(names[0], $"has shape {Tensors.Check.Show(views[0].Sizes)}; heads must have at least one channel.");
+            Tensors.Check.Throw(names[0], $"has shape {Tensors.Check.Show(views[0].Sizes)}, {shape.Width} channels per head; there must be 1 to {MaxWidth}.");
         }
         if (Scale is { } scale && !double.IsFinite(scale))
         {
-            throw new ArgumentException($"scale is {scale}; it must be finite. {ScaleAdvice}");
+            throw new ArgumentException($"scale is {scale}; it must be finite. Pass null for 1/√D.");
         }
         if (inputs[Operands] is { } mask)
         {

@@ -72,7 +72,7 @@ internal readonly unsafe struct AttentionForward(AttentionProblem problem, HeadT
         for (long key = 0; key < visible; key += KeyBlock)
         {
             int keys = (int)Math.Min(KeyBlock, visible - key);
-            GemmTiles.Run<S, V>(new(queries, step, 1), rows, k.Data + (key * p.Width), p.Width, p.Width, keys, scores, KeyBlock, add: false);
+            AttentionScores.Multiply<S, V>(queries, step, rows, k, key, keys, scores, KeyBlock);
             for (int r = 0; r < rows; r++)
             {
                 var row = scores + (r * KeyBlock);

@@ -18,29 +18,33 @@ internal static unsafe class AttentionOp
         var like = new TensorView(inputs[0]!);
         var output = Allocate.Empty(call.OutputSizes(shape), like.DType);
         var lse = call.WithLse ? Allocate.Empty(call.LseSizes(shape), DType.Float32) : null;
-        long rows = lse is not null || call.Training ? RowCount(call, shape) : 0;
-        var statistics = call.Training ? Allocate.Empty([2, rows], DType.Float32) : null;
-        using var table = Workspace.Rent(Math.Max(shape.Batch, 1) * sizeof(Sequence));
-        var problem = Problem(call, shape, inputs, (Sequence*)table.Pointer, out long items);
-        var kernel = new AttentionForward(problem, call.Heads(output), Floats(lse), Floats(statistics), rows);
+        var statistics = call.Training ? Allocate.Empty([2, RowCount(call, shape)], DType.Float32) : null;
         if (output.numel() > 0)
         {
-            CpuBackend.Run(kernel, items, 1);
+            ForwardInto(call, inputs, output, lse, statistics);
         }
         return (output, lse, statistics);
+    }
+
+    /// <summary>Forward into memory that exists. At least one query.</summary>
+    internal static void ForwardInto(AttentionCall call, Tensor?[] inputs, Tensor output, Tensor? lse, Tensor? statistics)
+    {
+        var shape = call.ShapeOf(inputs);
+        using var table = Workspace.Rent(shape.Batch * sizeof(Sequence));
+        var problem = Problem(call, shape, inputs, (Sequence*)table.Pointer, out long items);
+        CpuBackend.Run(new AttentionForward(problem, call.Heads(output), Floats(lse), Floats(statistics), RowCount(call, shape)), items, 1);
     }
 
     /// <summary>Gradients of the inputs, the mask's last.</summary>
     public static Tensor?[] Backward(AttentionCall call, Tensor?[] inputs, Tensor output, Tensor statistics, Tensor? gradOutput, Tensor? gradLse, bool[] needed)
     {
-        var shape = call.ShapeOf(inputs);
         var dtype = new TensorView(inputs[0]!).DType;
         var gradients = new Tensor?[inputs.Length];
         for (int i = 0; i < call.Operands; i++)
         {
             gradients[i] = Allocate.Empty(new TensorView(inputs[i]!).Sizes, dtype);
         }
-        var gradBias = needed[^1] ? zeros(inputs[^1]!.shape, dtype: float32) : null;
+        var gradBias = needed[^1] ? zeros(inputs[^1]!.shape, dtype: IsBroadcast(call, inputs) ? float64 : float32) : null;
         if (inputs[0]!.numel() == 0 || inputs[call.Operands - 1]!.numel() == 0)
         {
             // No queries or no keys: nothing depends on anything.
@@ -48,14 +52,16 @@ internal static unsafe class AttentionOp
         }
         else
         {
-            Run(call, shape, inputs, output, statistics, gradOutput ?? zeros_like(output), gradLse?.to(float32).contiguous(), gradients, gradBias);
+            BackwardInto(call, inputs, output, statistics, gradOutput ?? zeros_like(output), gradLse?.to(float32).contiguous(), gradients, gradBias);
         }
         gradients[^1] = gradBias?.to(inputs[^1]!.dtype);
         return gradients;
     }
 
-    private static void Run(AttentionCall call, in AttentionShape shape, Tensor?[] inputs, Tensor output, Tensor statistics, Tensor gradOutput, Tensor? gradLse, Tensor?[] gradients, Tensor? gradBias)
+    /// <summary>Backward into memory that exists; the bias gradient, float32 or (where it is a sum) float64, is added to. At least one query and key.</summary>
+    internal static void BackwardInto(AttentionCall call, Tensor?[] inputs, Tensor output, Tensor statistics, Tensor gradOutput, Tensor? gradLse, Tensor?[] gradients, Tensor? gradBias)
     {
+        var shape = call.ShapeOf(inputs);
         using var table = Workspace.Rent(shape.Batch * sizeof(Sequence));
         var problem = Problem(call, shape, inputs, (Sequence*)table.Pointer, out _);
         var bias = gradBias is null ? default : new BiasGradient(new TensorView(gradBias));
@@ -86,6 +92,12 @@ internal static unsafe class AttentionOp
         {
             CpuBackend.Run(new QueryGradientSum(problem, kernel.GradQ, partials.Floats, chunks, rows), shape.Batch * shape.Heads, 1);
         }
+    }
+
+    private static bool IsBroadcast(AttentionCall call, Tensor?[] inputs)
+    {
+        var s = call.ShapeOf(inputs);
+        return inputs[^1]!.numel() < s.Batch * s.Heads * s.Queries * s.Keys;
     }
 
     // By shape only: the order of sums must not depend on the number of threads.

@@ -122,10 +122,13 @@ internal readonly unsafe struct MaskView
     }
 }
 
-/// <summary>The gradient of a bias, float32 and row-major in the bias's own shape; strides are 0 where the bias is broadcast.</summary>
+/// <summary>The gradient of a bias, row-major in the bias's own shape; strides are 0 where the bias is broadcast.</summary>
+/// <remarks>Float32 where each element is written once. Float64 where elements are sums over queries, heads or sequences:
+/// they can be long, and largely cancel.</remarks>
 internal readonly unsafe struct BiasGradient
 {
-    private readonly float* _data;
+    private readonly byte* _data;
+    private readonly bool _sums;
     private readonly long _batch;
     private readonly long _head;
     private readonly long _query;
@@ -133,7 +136,8 @@ internal readonly unsafe struct BiasGradient
 
     public BiasGradient(in TensorView view)
     {
-        _data = (float*)view.Data;
+        _data = view.Data;
+        _sums = view.DType == DType.Float64;
         _batch = MaskView.BroadcastStride(view, 4);
         _head = MaskView.BroadcastStride(view, 3);
         _query = MaskView.BroadcastStride(view, 2);
@@ -149,9 +153,15 @@ internal readonly unsafe struct BiasGradient
 
     public bool SharedByKeys => Exists && _key == 0;
 
-    public void Add<S, V>(float* gradient, long b, long h, long i, long firstKey, int keys) where S : struct, ISimd<V> where V : unmanaged
+    public void Add(float* gradient, long b, long h, long i, long firstKey, int keys)
     {
-        var to = _data + (b * _batch) + (h * _head) + (i * _query) + (firstKey * _key);
+        long at = (b * _batch) + (h * _head) + (i * _query) + (firstKey * _key);
+        if (!_sums)
+        {
+            new Span<float>(gradient, keys).CopyTo(new((float*)_data + at, keys));
+            return;
+        }
+        var to = (double*)_data + at;
         if (_key == 0)
         {
             double sum = 0;
@@ -159,17 +169,12 @@ internal readonly unsafe struct BiasGradient
             {
                 sum += gradient[j];
             }
-            *to += (float)sum;
+            *to += sum;
             return;
         }
-        int k = 0;
-        for (; k + S.Width <= keys; k += S.Width)
+        for (int j = 0; j < keys; j++)
         {
-            S.Store(to + k, S.Add(S.Load(to + k), S.Load(gradient + k)));
-        }
-        for (; k < keys; k++)
-        {
-            to[k] += gradient[k];
+            to[j] += gradient[j];
         }
     }
 }

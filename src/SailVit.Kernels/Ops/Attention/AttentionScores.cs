@@ -7,6 +7,19 @@ namespace SailVit.Kernels.Ops.Attention;
 /// <summary>Row work between the matrix products of attention. Scores are in units of log2.</summary>
 internal static unsafe class AttentionScores
 {
+    // Channels summed in one chain: longer ones lose more than stock's.
+    private const int DepthBlock = 128;
+
+    /// <summary>Rows times packed columns [first, first + count): scores, or dO·Vᵀ.</summary>
+    public static void Multiply<S, V>(float* rows, int step, int count, PackedMatrix columns, long first, int columnCount, float* to, int toStep) where S : struct, ISimd<V> where V : unmanaged
+    {
+        for (long d = 0; d < columns.Depth; d += DepthBlock)
+        {
+            var from = columns.Data + (first * columns.Depth) + (d * PackedMatrix.PanelColumns);
+            GemmTiles.Run<S, V>(new(rows + d, step, 1), count, from, columns.Depth, Math.Min(DepthBlock, columns.Depth - d), columnCount, to, toStep, add: d > 0);
+        }
+    }
+
     /// <summary>Rows of a block times scale·log2(e), as float32.</summary>
     public static void ScaleQueries<S, V>(in AttentionProblem p, MatrixView q, long first, long rows, float* to) where S : struct, ISimd<V> where V : unmanaged
     {
@@ -87,6 +100,44 @@ internal static unsafe class AttentionScores
         for (int d = 0; d < width; d += S.Width)
         {
             S.Store(row + d, S.Mul(S.Load(row + d), f));
+        }
+    }
+
+    /// <summary>dots[i] = Σ over d of a[i, d]·b[i, d].</summary>
+    /// <remarks>Sums are made in the order of <see cref="Multiply"/>. Where one key has all the
+    /// weight, dO·V and dO·O are then the same number, and their difference is 0 rather than what rounding left.
+    /// Four rows at a time, because a chain waits for each of its sums.</remarks>
+    public static void RowDots<S, V>(float* a, int step, MatrixView b, float* scratch, float* dots) where S : struct, ISimd<V> where V : unmanaged
+    {
+        const int Rows = 4;
+        int width = (int)b.Columns;
+        for (long i = 0; i < b.Rows; i += Rows)
+        {
+            // The last group repeats its last row.
+            long last = b.Rows - 1, i1 = Math.Min(i + 1, last), i2 = Math.Min(i + 2, last), i3 = Math.Min(i + 3, last);
+            float* b0 = scratch, b1 = b0 + width, b2 = b1 + width, b3 = b2 + width;
+            b.CopyRow<S, V>(i, 0, width, b0);
+            b.CopyRow<S, V>(i1, 0, width, b1);
+            b.CopyRow<S, V>(i2, 0, width, b2);
+            b.CopyRow<S, V>(i3, 0, width, b3);
+            float* a0 = a + (i * step), a1 = a + (i1 * step), a2 = a + (i2 * step), a3 = a + (i3 * step);
+            float t0 = 0, t1 = 0, t2 = 0, t3 = 0;
+            for (int block = 0; block < width; block += DepthBlock)
+            {
+                float s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+                for (int d = block; d < Math.Min(width, block + DepthBlock); d++)
+                {
+                    s0 = MathF.FusedMultiplyAdd(a0[d], b0[d], s0);
+                    s1 = MathF.FusedMultiplyAdd(a1[d], b1[d], s1);
+                    s2 = MathF.FusedMultiplyAdd(a2[d], b2[d], s2);
+                    s3 = MathF.FusedMultiplyAdd(a3[d], b3[d], s3);
+                }
+                (t0, t1, t2, t3) = (t0 + s0, t1 + s1, t2 + s2, t3 + s3);
+            }
+            dots[i] = t0;
+            dots[i1] = t1;
+            dots[i2] = t2;
+            dots[i3] = t3;
         }
     }
 

@@ -24,8 +24,10 @@ internal readonly unsafe struct BackwardScratch
         GradQ = GradRows + queryFloats;
         Maxima = GradQ + queryFloats;
         Deltas = Maxima + Padded(queries);
-        Scores = Deltas + Padded(queries);
-        Slopes = Scores + ScoreFloats(width);
+        LseGrads = Deltas + Padded(queries);
+        Inverses = LseGrads + Padded(queries);
+        Scores = Inverses + Padded(queries);
+        Slopes = Scores + ScoreFloats;
     }
 
     /// <summary>Kᵀ packed: columns are keys.</summary>
@@ -50,6 +52,8 @@ internal readonly unsafe struct BackwardScratch
     public float* GradQ { get; }
     public float* Maxima { get; }
     public float* Deltas { get; }
+    public float* LseGrads { get; }
+    public float* Inverses { get; }
 
     /// <summary>Scores, then P̃, of one block.</summary>
     public float* Scores { get; }
@@ -58,7 +62,7 @@ internal readonly unsafe struct BackwardScratch
     public float* Slopes { get; }
 
     public static long Floats(int width, long keys, long queries) =>
-        (5 * KeyFloats(width, keys)) + (5 * QueryFloats(width, queries)) + (2 * Padded(queries)) + (2 * ScoreFloats(width));
+        (5 * KeyFloats(width, keys)) + (5 * QueryFloats(width, queries)) + (4 * Padded(queries)) + (2 * ScoreFloats);
 
     public static PackedMatrix Pack<S, V>(MatrixView from, bool transposed, float* to) where S : struct, ISimd<V> where V : unmanaged
     {
@@ -83,6 +87,6 @@ internal readonly unsafe struct BackwardScratch
 
     private static long QueryFloats(int width, long queries) => Math.Max(Padded(PackedMatrix.FloatsOf(queries, width)), queries * PaddedWidth(width));
 
-    // Also holds one row of the output.
-    private static long ScoreFloats(int width) => Math.Max(AttentionBackward.QueryBlock * AttentionBackward.KeyBlock, PaddedWidth(width));
+    // Also holds four rows of the output: enough for AttentionCall.MaxWidth.
+    private const long ScoreFloats = AttentionBackward.QueryBlock * AttentionBackward.KeyBlock;
 }
