@@ -21,7 +21,7 @@ internal static class CommandLine
         var parsed = root.Parse(args.Length == 0 ? ["--help"] : args);
         if (parsed.Errors.Count > 0)
         {
-            Say($"{string.Join(" ", parsed.Errors.Select(e => e.Message))} See {string.Join(' ', Verbs(parsed).Prepend("sailvit"))} --help.");
+            Say($"{Complaint(parsed)} See {string.Join(' ', Verbs(parsed).Prepend("sailvit"))} --help.");
             return Failed;
         }
         try
@@ -45,6 +45,11 @@ internal static class CommandLine
             return Failed;
         }
     }
+
+    // A wrong verb makes every word after it unknown as well; only the first is worth a complaint.
+    private static string Complaint(ParseResult parsed) => parsed.CommandResult.Command.Subcommands is { Count: > 0 } verbs
+        ? $"{(parsed.UnmatchedTokens.Count > 0 ? $"'{parsed.UnmatchedTokens[0]}' is no command" : "A command is missing")}; there are {string.Join(", ", verbs.Select(verb => verb.Name))}."
+        : string.Join(" ", parsed.Errors.Select(error => error.Message));
 
     private static List<string> Verbs(ParseResult parsed)
     {

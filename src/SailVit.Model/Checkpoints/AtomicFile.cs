@@ -91,7 +91,16 @@ public sealed class AtomicFile : IDisposable
 
     private static bool IsExpected(Exception e) => e is IOException or UnauthorizedAccessException or NotSupportedException;
 
-    private CheckpointException Failed(Exception e) => new($"{_path}: could not be written: {Files.Reason(e, _path)}", e);
+    private CheckpointException Failed(Exception e) => new($"{_path}: could not be written: {Reason(e)}", e);
+
+    private string Reason(Exception e) => e switch
+    {
+        // ENOSPC, EDQUOT, ERROR_DISK_FULL; the reservation's own failures have no code.
+        IOException when e.HResult is 28 or 122 or unchecked((int)0x80070070) || e.Message.Contains("disk was full", StringComparison.Ordinal) => "the disk is full.",
+        IOException when e.Message.Contains("was too large", StringComparison.Ordinal) => "the file is larger than the file system takes.",
+        FileNotFoundException => "no file can be created there.",
+        _ => Files.Reason(e, _path),
+    };
 
     private void TryDelete()
     {

@@ -121,7 +121,7 @@ public sealed class SafetensorsFileTests : IDisposable
         // More than any disk has, so that the reservation fails before a byte is written.
         string path = _folder.File("huge.safetensors");
         var error = Assert.Throws<CheckpointException>(() => new SafetensorsWriter(path, [("a", ScalarType.Float32, [1L << 58])]));
-        Assert.StartsWith(path, error.Message, StringComparison.Ordinal);
+        Assert.Contains(error.Message, (List<string>)[$"{path}: could not be written: the disk is full.", $"{path}: could not be written: the file is larger than the file system takes."]);
         Assert.Empty(Directory.GetFiles(_folder.Path));
     }
 
