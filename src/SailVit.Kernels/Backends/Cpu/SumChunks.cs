@@ -36,24 +36,30 @@ internal static unsafe class SumChunks
     {
         var view = new TensorView(like);
         var result = Allocate.Empty(view.Sizes, view.DType, view);
-        Run(partials, chunks, stride, new TensorView(result).Data, view.DType, view.Length);
+        Run(partials, DType.Float32, chunks, stride, new TensorView(result).Data, view.DType, view.Length);
         return result;
     }
 
-    /// <summary>result[i] = Σ over c of partials[c · stride + i], for i below width, rounded to the result's type.</summary>
-    public static void Run(float* partials, long chunks, long stride, byte* result, DType resultType, long width) =>
-        ElementDispatch.For(resultType, new Call(partials, chunks, stride, result, width));
+    /// <summary>result[i] = Σ over c of source[c · stride + i], for i below width, summed in float32 in the order of c.</summary>
+    public static void Run(void* source, DType sourceType, long chunks, long stride, void* result, DType resultType, long width) =>
+        ElementDispatch.For(sourceType, new Call((byte*)source, chunks, stride, (byte*)result, resultType, width));
 
-    private readonly struct Call(float* partials, long chunks, long stride, byte* result, long width) : IElementCall
+    private readonly struct Call(byte* source, long chunks, long stride, byte* result, DType resultType, long width) : IElementCall
+    {
+        public void Invoke<A>() where A : unmanaged, IElement => ElementDispatch.For(resultType, new To<A>(source, chunks, stride, result, width));
+    }
+
+    private readonly struct To<A>(byte* source, long chunks, long stride, byte* result, long width) : IElementCall where A : unmanaged, IElement
     {
         public void Invoke<T>() where T : unmanaged, IElement
         {
             long items = (width + Columns - 1) / Columns;
-            CpuBackend.Run(new Kernel<T>(partials, chunks, stride, result, width), items, RowGrain.Of(Columns * chunks));
+            CpuBackend.Run(new Kernel<A, T>(source, chunks, stride, result, width), items, RowGrain.Of(Columns * chunks));
         }
     }
 
-    private readonly struct Kernel<T>(float* partials, long chunks, long stride, byte* result, long width) : ICpuKernel
+    private readonly struct Kernel<A, T>(byte* source, long chunks, long stride, byte* result, long width) : ICpuKernel
+        where A : unmanaged, IElement
         where T : unmanaged, IElement
     {
         public void Run<S, V>(long begin, long end) where S : struct, ISimd<V> where V : unmanaged
@@ -74,7 +80,7 @@ internal static unsafe class SumChunks
             var sum = S.Zero;
             for (long chunk = 0; chunk < chunks; chunk++)
             {
-                sum = S.Add(sum, S.Load(partials + (chunk * stride) + i));
+                sum = S.Add(sum, A.Load<S, V>(source, (chunk * stride) + i));
             }
             return sum;
         }

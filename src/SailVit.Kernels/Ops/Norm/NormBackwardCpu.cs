@@ -71,7 +71,7 @@ internal unsafe struct NormBackward<T, R, N>(NormBackwardArgs args) : ICpuKernel
         long n = _a.Width;
         float* x = RowLoad.Widen<S, V, R>(_a.X + (row * _a.XStride * R.Size), n, buffer);
         float* dy = RowLoad.Widen<S, V, T>(_a.Dy + (row * _a.DyStride * T.Size), n, buffer + n);
-        var statistics = RowStatistics.Load<N>(_a.Statistics + row, _a.Rows);
+        var statistics = RowStatistics.Load<N>(_a.Statistics, row);
         var terms = new Terms(x, dy, _a.Gamma, partial, partial + n, statistics);
         var (g, gx) = RowSum.Over<S, V, Terms>(terms, n);
         if (_a.Dx == null && _a.DResidual == null)

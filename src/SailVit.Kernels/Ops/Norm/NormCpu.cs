@@ -18,10 +18,13 @@ internal unsafe struct NormForwardArgs
     public float* Beta;
     public byte* Y;
 
+    /// <summary>[Rows, Width] in y's type, added to what is normalised (positions); null for none.</summary>
+    public byte* Addend;
+
     /// <summary>x + residual, rounded to the residual's type; null without a residual.</summary>
     public byte* Sum;
 
-    /// <summary>[1, Rows]: r; for LayerNorm [3, Rows]: r, μ and the rest of μ. Null at inference.</summary>
+    /// <summary>[Rows, 1]: r; for LayerNorm [Rows, 3]: r, μ and the rest of μ. Null at inference.</summary>
     public float* Statistics;
     public long Rows;
     public long Width;
@@ -48,9 +51,9 @@ internal unsafe struct NormForward<T, R, N>(NormForwardArgs args) : ICpuKernel
             var statistics = RowStatistics.Of<S, V, N>(x, _a.Width, _a.Eps);
             if (_a.Statistics != null)
             {
-                statistics.Save<N>(_a.Statistics + row, _a.Rows);
+                statistics.Save<N>(_a.Statistics, row);
             }
-            Write<S, V>(x, statistics, _a.Y + (row * _a.Width * T.Size));
+            Write<S, V>(x, statistics, row);
         }
     }
 
@@ -79,18 +82,29 @@ internal unsafe struct NormForward<T, R, N>(NormForwardArgs args) : ICpuKernel
         R.Store<S, V>(sum, i, v);
     }
 
-    private readonly void Write<S, V>(float* x, RowStatistics statistics, byte* y) where S : struct, ISimd<V> where V : unmanaged
+    private readonly void Write<S, V>(float* x, RowStatistics statistics, long row) where S : struct, ISimd<V> where V : unmanaged
     {
         float* gamma = _a.Gamma, beta = _a.Beta;
+        byte* y = _a.Y + (row * _a.Width * T.Size);
+        byte* addend = _a.Addend == null ? null : _a.Addend + (row * _a.Width * T.Size);
         long i = 0, n = _a.Width;
         for (; i + S.Width <= n; i += S.Width)
         {
-            T.Store<S, V>(y, i, Normalise<S, V>(x, gamma, beta, statistics, i));
+            WriteAt<S, V>(x, gamma, beta, addend, y, statistics, i);
         }
         for (; i < n; i++)
         {
-            T.Store<SimdScalar, float>(y, i, Normalise<SimdScalar, float>(x, gamma, beta, statistics, i));
+            WriteAt<SimdScalar, float>(x, gamma, beta, addend, y, statistics, i);
         }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void WriteAt<S, V>(float* x, float* gamma, float* beta, byte* addend, byte* y, RowStatistics statistics, long i)
+        where S : struct, ISimd<V>
+        where V : unmanaged
+    {
+        var v = Normalise<S, V>(x, gamma, beta, statistics, i);
+        T.Store<S, V>(y, i, addend == null ? v : S.Add(v, T.Load<S, V>(addend, i)));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -112,18 +126,22 @@ internal readonly unsafe struct RowStatistics(float mean, float meanRest, float 
     /// <summary>Numbers saved per row.</summary>
     public static int Count<N>() where N : struct, INormKind => N.Centers ? 3 : 1;
 
-    public void Save<N>(float* at, long stride) where N : struct, INormKind
+    public void Save<N>(float* statistics, long row) where N : struct, INormKind
     {
+        float* at = statistics + (row * Count<N>());
         at[0] = Rstd;
         if (N.Centers)
         {
-            at[stride] = Mean;
-            at[2 * stride] = MeanRest;
+            at[1] = Mean;
+            at[2] = MeanRest;
         }
     }
 
-    public static RowStatistics Load<N>(float* at, long stride) where N : struct, INormKind =>
-        N.Centers ? new(at[stride], at[2 * stride], at[0]) : new(0, 0, at[0]);
+    public static RowStatistics Load<N>(float* statistics, long row) where N : struct, INormKind
+    {
+        float* at = statistics + (row * Count<N>());
+        return N.Centers ? new(at[1], at[2], at[0]) : new(0, 0, at[0]);
+    }
 
     /// <summary>(x − μ)·r, or x·r for RMSNorm.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

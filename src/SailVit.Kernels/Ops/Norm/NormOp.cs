@@ -78,7 +78,7 @@ internal static unsafe class NormOp<N> where N : unmanaged, INormKind
         using var beta = new FloatRow(bias, x.Width, absent: 0);
         var output = Allocate.Empty(view.Sizes, x.DType, view);
         var sum = residual is null ? null : Allocate.Empty(view.Sizes, r.DType, view);
-        var statistics = training ? Allocate.Empty([RowStatistics.Count<N>(), x.Count], DType.Float32, view) : null;
+        var statistics = training ? Allocate.Empty([x.Count, RowStatistics.Count<N>()], DType.Float32, view) : null;
         var args = new NormForwardArgs
         {
             X = x.Data,

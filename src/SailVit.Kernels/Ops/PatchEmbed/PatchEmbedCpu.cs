@@ -1,0 +1,120 @@
+using System.Runtime.CompilerServices;
+using SailVit.Kernels.Backends.Cpu;
+using SailVit.Kernels.Backends.Cpu.Gemm;
+
+namespace SailVit.Kernels.Ops.PatchEmbed;
+
+/// <summary>A = patches, one per row; <paramref name="first"/> is the patch of row 0.</summary>
+internal readonly unsafe struct PatchRows(PatchGrid grid, long first) : ILeftOperand
+{
+    public long ScratchFloats(long rows, long depth) => (rows * depth) + PatchGrid.Slack;
+
+    public LeftBlock Block<S, V>(long row, long rows, long depth, float* scratch) where S : struct, ISimd<V> where V : unmanaged
+    {
+        for (long r = 0; r < rows; r++)
+        {
+            grid.Gather<S, V>(first + row + r, 0, depth, scratch + (r * depth));
+        }
+        return new(scratch, depth, 1);
+    }
+}
+
+/// <summary>A = patchesᵀ, [K, patches]: the left matrix of the weight's gradient.</summary>
+internal readonly unsafe struct PatchColumns(PatchGrid grid, long first) : ILeftOperand
+{
+    public long ScratchFloats(long rows, long depth) => (rows * depth) + PatchGrid.Slack;
+
+    public LeftBlock Block<S, V>(long row, long rows, long depth, float* scratch) where S : struct, ISimd<V> where V : unmanaged
+    {
+        for (long patch = 0; patch < depth; patch++)
+        {
+            grid.Gather<S, V>(first + patch, row, rows, scratch + (patch * rows));
+        }
+        return new(scratch, 1, rows);
+    }
+}
+
+/// <summary>Tokens: sum + bias (+ position), behind the class slot of their image.</summary>
+/// <param name="output">[B, slots + patches, width].</param>
+/// <param name="bias">[width] float32.</param>
+/// <param name="position">[slots + patches, width] of T; null for none.</param>
+/// <param name="slots">1 with a class token, 0 without.</param>
+/// <param name="patches">Per image.</param>
+/// <param name="width">C.</param>
+internal readonly unsafe struct TokenEpilogue<T>(byte* output, float* bias, byte* position, long slots, long patches, long width) : IEpilogue
+    where T : unmanaged, IElement
+{
+    public void Row<S, V>(float* sums, long row, long column, int columns) where S : struct, ISimd<V> where V : unmanaged
+    {
+        var (image, patch) = Math.DivRem(row, patches);
+        long positionAt = ((slots + patch) * width) + column;
+        long at = (image * (slots + patches) * width) + positionAt;
+        int i = 0;
+        for (; i + S.Width <= columns; i += S.Width)
+        {
+            At<S, V>(sums, column, positionAt, at, i);
+        }
+        for (; i < columns; i++)
+        {
+            At<SimdScalar, float>(sums, column, positionAt, at, i);
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private void At<S, V>(float* sums, long column, long positionAt, long at, int i) where S : struct, ISimd<V> where V : unmanaged
+    {
+        var v = S.Add(S.Load(sums + i), S.Load(bias + column + i));
+        if (position != null)
+        {
+            v = S.Add(v, T.Load<S, V>(position, positionAt + i));
+        }
+        T.Store<S, V>(output, at + i, v);
+    }
+}
+
+/// <summary>Adds sums to a float32 matrix, or begins it: the weight's gradient over the images, in their order.</summary>
+internal readonly unsafe struct AccumulateEpilogue(float* output, long rowStride, bool begin) : IEpilogue
+{
+    public void Row<S, V>(float* sums, long row, long column, int columns) where S : struct, ISimd<V> where V : unmanaged
+    {
+        float* to = output + (row * rowStride) + column;
+        int i = 0;
+        for (; i + S.Width <= columns; i += S.Width)
+        {
+            S.Store(to + i, begin ? S.Load(sums + i) : S.Add(S.Load(to + i), S.Load(sums + i)));
+        }
+        for (; i < columns; i++)
+        {
+            to[i] = begin ? sums[i] : to[i] + sums[i];
+        }
+    }
+}
+
+/// <summary>Puts the gradient of each patch back to its pixels. Patches do not overlap: every pixel is written once.</summary>
+internal readonly unsafe struct PixelEpilogue<T>(PatchGrid grid, long first, byte* image) : IEpilogue where T : unmanaged, IElement
+{
+    public void Row<S, V>(float* sums, long row, long column, int columns) where S : struct, ISimd<V> where V : unmanaged =>
+        grid.Scatter<T>(first + row, column, columns, sums, image);
+}
+
+/// <summary>to[c, k] = from[k, c] for rows c in [begin, end): float32 to a storage type.</summary>
+internal readonly unsafe struct TransposeStore<T>(float* from, long depth, long width, byte* to) : ICpuKernel where T : unmanaged, IElement
+{
+    // A block of columns at a time, so that the cache lines of from are used whole.
+    public const long Columns = 16;
+
+    public void Run<S, V>(long begin, long end) where S : struct, ISimd<V> where V : unmanaged
+    {
+        for (long block = begin; block < end; block++)
+        {
+            long stop = Math.Min(width, (block + 1) * Columns);
+            for (long k = 0; k < depth; k++)
+            {
+                for (long c = block * Columns; c < stop; c++)
+                {
+                    T.Store<SimdScalar, float>(to, (c * depth) + k, from[(k * width) + c]);
+                }
+            }
+        }
+    }
+}

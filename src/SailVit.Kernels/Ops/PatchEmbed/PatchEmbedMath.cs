@@ -1,0 +1,190 @@
+using System.Runtime.InteropServices;
+using SailVit.Kernels.Backends.Cpu;
+using SailVit.Kernels.Backends.Cpu.Gemm;
+using SailVit.Kernels.Interop;
+using SailVit.Kernels.Ops.Linear;
+using SailVit.Kernels.Ops.Norm;
+using SailVit.Kernels.Tensors;
+using static TorchSharp.torch;
+
+namespace SailVit.Kernels.Ops.PatchEmbed;
+
+/// <summary>The products of the patch embedding; allocates results.</summary>
+internal sealed unsafe class PatchEmbedMath(PatchEmbedOptions options, Tensor pixels, Tensor weight)
+{
+    private readonly DType _type = new TensorView(weight).DType;
+    private readonly long _width = new TensorView(weight).Size(0);
+
+    private delegate R GridFunction<R>(PatchGrid grid);
+
+    /// <summary>Tokens without a norm: everything in the product's epilogue.</summary>
+    public Tensor Tokens(Tensor? bias, Tensor? position, Tensor? classToken) => OnGrid(grid =>
+    {
+        var output = Output(grid, classToken);
+        using var rows = Rows.Of(position, int.MaxValue);
+        Project(grid, output, bias, rows.Data, classToken is null ? 0 : 1);
+        FillClassSlots(output, classToken, rows.Data);
+        return output;
+    });
+
+    /// <summary>Projection and bias alone, [B, patches, C].</summary>
+    public Tensor Project(Tensor? bias) => OnGrid(grid =>
+    {
+        var output = Output(grid, null);
+        Project(grid, output, bias, null, 0);
+        return output;
+    });
+
+    /// <summary>norm(projected) + position behind the class slots; statistics only for training.</summary>
+    public (Tensor Output, Tensor? Statistics) Normalise<N>(Tensor projected, Tensor? gamma, Tensor? beta, Tensor? position, Tensor? classToken, bool training)
+        where N : unmanaged, INormKind => OnGrid(grid =>
+    {
+        var output = Output(grid, classToken);
+        var statistics = training ? Allocate.Empty([grid.Images * grid.Patches, RowStatistics.Count<N>()], DType.Float32) : null;
+        using var rows = Rows.Of(position, int.MaxValue);
+        using var g = new FloatRow(gamma, _width, absent: 1);
+        using var b = new FloatRow(beta, _width, absent: 0);
+        long slots = classToken is null ? 0 : 1, rowBytes = _width * _type.Size();
+        for (long image = 0; image < grid.Images; image++)
+        {
+            NormLaunch<N>.Forward(
+                new()
+                {
+                    X = new TensorView(projected).Data + (image * grid.Patches * rowBytes),
+                    XStride = _width,
+                    Gamma = g.Data,
+                    Beta = b.Data,
+                    Y = new TensorView(output).Data + (((image * (slots + grid.Patches)) + slots) * rowBytes),
+                    Addend = rows.Data == null ? null : rows.Data + (slots * rowBytes),
+                    Statistics = statistics is null ? null : (float*)new TensorView(statistics).Data + (image * grid.Patches * RowStatistics.Count<N>()),
+                    Rows = grid.Patches,
+                    Width = _width,
+                    Eps = options.Eps,
+                },
+                _type,
+                _type);
+        }
+        FillClassSlots(output, classToken, rows.Data);
+        return (output, statistics);
+    });
+
+    /// <summary>dW = Σ over images of dTokensᵀ · patches, [C, channels, P, P].</summary>
+    public Tensor WeightGradient(Tensor dTokens) => OnGrid(grid =>
+    {
+        // Summed as [K, C]: there both the gathered patches and the rows of dTokens are read in their own order.
+        using var sums = Workspace.Rent(grid.Depth * _width * sizeof(float));
+        NativeMemory.Clear(sums.Pointer, (nuint)(grid.Images == 0 ? grid.Depth * _width * sizeof(float) : 0));
+        for (long image = 0; image < grid.Images; image++)
+        {
+            var epilogue = new AccumulateEpilogue(sums.Floats, _width, begin: image == 0);
+            Gemm.Run(new PatchColumns(grid, image * grid.Patches), grid.Depth, RightOperand.Of(ImageOf(dTokens, image)), epilogue);
+        }
+        var view = new TensorView(weight);
+        var result = Allocate.Empty(view.Sizes, view.DType, view);
+        ElementDispatch.For(_type, new TransposeCall(sums.Floats, grid.Depth, _width, new TensorView(result).Data));
+        return result;
+    });
+
+    /// <summary>dPixels = scale · dTokens · W, each patch back to its place, in the pixels' dtype.</summary>
+    public Tensor PixelGradient(Tensor dTokens) => OnGrid(grid =>
+    {
+        var view = new TensorView(pixels);
+        var result = Allocate.Empty(view.Sizes, view.DType, view);
+        using var w = Rows.Of(weight, 3);
+        var right = RightOperand.Of(new MatrixView(w.Data, w.DType, w.Count, w.Width, w.Stride, 1));
+        using var lease = Workspace.Rent(PackedMatrix.FloatsOf(right.Depth, right.Columns) * sizeof(float));
+        var packed = new PackedMatrix(lease.Floats, right.Depth, right.Columns);
+        right.Pack(0, packed);
+        for (long image = 0; image < grid.Images; image++)
+        {
+            ElementDispatch.For(view.DType, new PixelCall(grid, image, ImageOf(dTokens, image), packed, new TensorView(result).Data));
+        }
+        return result;
+    });
+
+    /// <summary>dBias = Σ over tokens of dTokens.</summary>
+    public static Tensor BiasGradient(Tensor dTokens, Tensor bias)
+    {
+        var gradient = LinearMath.BiasGradient(dTokens);
+        return gradient.dtype == bias.dtype ? gradient : gradient.to(bias.dtype);
+    }
+
+    /// <summary>Sum over the first dimension, in the order of the images, in the shape of a parameter.</summary>
+    public static Tensor SumOverImages(Tensor dy, int trailing, Tensor parameter)
+    {
+        using var rows = Rows.Of(dy, trailing);
+        var view = new TensorView(parameter);
+        var result = Allocate.Empty(view.Sizes, view.DType, view);
+        SumChunks.Run(rows.Data, rows.DType, rows.Count, rows.Stride, new TensorView(result).Data, view.DType, view.Length);
+        return result;
+    }
+
+    private R OnGrid<R>(GridFunction<R> body)
+    {
+        var view = new TensorView(weight);
+        fixed (float* scale = options.Scale, shift = options.Shift)
+        {
+            return body(new(new TensorView(pixels), view.Size(2), view.Size(3), scale, shift));
+        }
+    }
+
+    private Tensor Output(in PatchGrid grid, Tensor? classToken) =>
+        Allocate.Empty([grid.Images, grid.Patches + (classToken is null ? 0 : 1), _width], _type);
+
+    private void Project(in PatchGrid grid, Tensor output, Tensor? bias, byte* position, long slots)
+    {
+        using var b = new FloatRow(bias, _width, absent: 0);
+        using var w = Rows.Of(weight, 3);
+        var right = RightOperand.Transposed(new MatrixView(w.Data, w.DType, w.Count, w.Width, w.Stride, 1));
+        ElementDispatch.For(_type, new ProjectCall(grid, right, new TensorView(output).Data, b.Data, position, slots, _width));
+    }
+
+    private void FillClassSlots(Tensor output, Tensor? classToken, byte* position)
+    {
+        if (classToken is not null)
+        {
+            using var token = Rows.Of(classToken, int.MaxValue);
+            var view = new TensorView(output);
+            ElementDispatch.For(_type, new ClassCall(view.Data, view.Size(0), view.Size(1) * _width, token.Data, position, _width));
+        }
+    }
+
+    private static MatrixView ImageOf(Tensor tokens, long image)
+    {
+        var view = new TensorView(tokens);
+        return new(view.Data + (image * view.Stride(0) * view.DType.Size()), view.DType, view.Size(1), view.Size(2), view.Stride(1), view.Stride(2));
+    }
+
+    private readonly struct ProjectCall(PatchGrid grid, RightOperand right, byte* output, float* bias, byte* position, long slots, long width) : IElementCall
+    {
+        public void Invoke<T>() where T : unmanaged, IElement =>
+            Gemm.Run(new PatchRows(grid, 0), grid.Images * grid.Patches, right, new TokenEpilogue<T>(output, bias, position, slots, grid.Patches, width));
+    }
+
+    private readonly struct ClassCall(byte* output, long images, long imageStride, byte* token, byte* position, long width) : IElementCall
+    {
+        public void Invoke<T>() where T : unmanaged, IElement
+        {
+            for (long image = 0; image < images; image++)
+            {
+                for (long i = 0; i < width; i++)
+                {
+                    float shift = position == null ? 0 : T.Load<SimdScalar, float>(position, i);
+                    T.Store<SimdScalar, float>(output, (image * imageStride) + i, T.Load<SimdScalar, float>(token, i) + shift);
+                }
+            }
+        }
+    }
+
+    private readonly struct PixelCall(PatchGrid grid, long image, MatrixView dTokens, PackedMatrix right, byte* result) : IElementCall
+    {
+        public void Invoke<T>() where T : unmanaged, IElement =>
+            Gemm.Run(new LeftRows(dTokens), grid.Patches, right, new PixelEpilogue<T>(grid, image * grid.Patches, result));
+    }
+
+    private readonly struct TransposeCall(float* from, long depth, long width, byte* to) : IElementCall
+    {
+        public void Invoke<T>() where T : unmanaged, IElement =>
+            CpuBackend.Run(new TransposeStore<T>(from, depth, width, to), (width + TransposeStore<T>.Columns - 1) / TransposeStore<T>.Columns, 1);
+    }
+}
