@@ -28,7 +28,7 @@ public sealed class PatchEmbed : Module<Tensor, Tensor>
     /// <param name="norm">Norm between projection and position.</param>
     /// <param name="eps">Of the norm.</param>
     /// <param name="bias">Whether the projection has a bias.</param>
-    /// <param name="mean">Per channel, subtracted from pixels (of uint8 pixels after division by 255); null: 0.</param>
+    /// <param name="mean">Per channel, subtracted from uint8 pixels after division by 255; floats come normalised. Null: 0.</param>
     /// <param name="std">Per channel, divides what is left; null: 1.</param>
     public PatchEmbed(
         long embed_dim, long patch_size, long in_channels = 3, PatchNorm norm = PatchNorm.None, double eps = 1e-5, bool bias = true,
@@ -70,6 +70,8 @@ public sealed class PatchEmbed : Module<Tensor, Tensor>
             LayerNorm n => (n.weight, n.bias),
             _ => ((Parameter?)null, (Parameter?)null),
         };
-        return functional.patch_embed(pixels, weight, bias, gamma, beta, _kind, _eps, position, cls_token, _mean, _std);
+        ArgumentNullException.ThrowIfNull(pixels);
+        bool bytes = pixels.dtype == ScalarType.Byte;
+        return functional.patch_embed(pixels, weight, bias, gamma, beta, _kind, _eps, position, cls_token, bytes ? _mean : null, bytes ? _std : null);
     }
 }
