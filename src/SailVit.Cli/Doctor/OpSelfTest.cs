@@ -28,6 +28,7 @@ internal sealed record OpSelfTest(string Op, long[][] Shapes, Func<Tensor[], Ten
         new("linear", [[19, 67], [35, 67], [35]], x => F.linear(x[0], x[1], x[2]), x => stock.linear(x[0], x[1], x[2])),
         new("linear_swiglu", [[19, 67], [35, 67], [35, 67]], x => F.linear_swiglu(x[0], x[1], x[2]), x => stock.silu(stock.linear(x[0], x[1])) * stock.linear(x[0], x[2])),
         new("layer_scale_add", [[5, 67], [5, 67], [67]], x => F.layer_scale_add(x[0], x[1], x[2]), x => x[0] + x[2] * x[1]),
+        new("patch_embed", [[1, 3, 28, 42], [35, 3, 14, 14], [35]], x => F.patch_embed(x[0], x[1], x[2]), x => stock.linear(Patches(x[0]), x[1].flatten(1), x[2])),
         new("gelu", [[5, 67]], x => F.gelu(x[0]), x => stock.gelu(x[0])),
         new("silu", [[5, 67]], x => F.silu(x[0]), x => stock.silu(x[0])),
         new("swiglu", [[5, 67], [5, 67]], x => F.swiglu(x[0], x[1]), x => stock.silu(x[0]) * x[1]),
@@ -37,6 +38,9 @@ internal sealed record OpSelfTest(string Op, long[][] Shapes, Func<Tensor[], Ten
     private static Tensor Offsets => tensor([0, 7, 19], dtype: int32);
 
     private static Tensor Attend(Tensor q, Tensor k, Tensor v) => stock.softmax(q.matmul(k.transpose(-2, -1)) / Math.Sqrt(q.shape[^1]), -1).matmul(v);
+
+    // [B, C, H, W] → [B, N, C·14·14]
+    private static Tensor Patches(Tensor pixels) => pixels.unfold(2, 14, 14).unfold(3, 14, 14).permute(0, 2, 3, 1, 4, 5).flatten(3).flatten(1, 2);
 
     private static Tensor HeadsFirst(Tensor x) => x.transpose(1, 2);
 
