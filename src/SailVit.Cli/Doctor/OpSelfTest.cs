@@ -27,7 +27,6 @@ internal sealed record OpSelfTest(string Op, long[][] Shapes, Func<Tensor[], Ten
         new("attention_varlen", [[19, 2, 24], [19, 2, 24], [19, 2, 24]], x => F.attention_varlen(x[0], x[1], x[2], Offsets, Offsets), x => Varlen(x[0], x[1], x[2])),
         new("linear", [[19, 67], [35, 67], [35]], x => F.linear(x[0], x[1], x[2]), x => stock.linear(x[0], x[1], x[2])),
         new("linear_swiglu", [[19, 67], [35, 67], [35, 67]], x => F.linear_swiglu(x[0], x[1], x[2]), x => stock.silu(stock.linear(x[0], x[1])) * stock.linear(x[0], x[2])),
-        new("patch_embed", [[2, 3, 12, 18], [67, 3, 6, 6], [67], [1, 6, 67]], x => F.patch_embed(x[0], x[1], x[2], position: x[3]), x => stock.conv2d(x[0], x[1], x[2], strides: [6, 6]).flatten(2).transpose(1, 2) + x[3]),
         new("layer_scale_add", [[5, 67], [5, 67], [67]], x => F.layer_scale_add(x[0], x[1], x[2]), x => x[0] + x[2] * x[1]),
         new("patch_embed", [[1, 3, 28, 42], [35, 3, 14, 14], [35]], x => F.patch_embed(x[0], x[1], x[2]), x => stock.linear(Patches(x[0]), x[1].flatten(1), x[2])),
         new("gelu", [[5, 67]], x => F.gelu(x[0]), x => stock.gelu(x[0])),
