@@ -2,7 +2,9 @@ using System.CommandLine;
 using System.Diagnostics;
 using SailVit.Bench;
 using SailVit.Bench.Measuring;
+using SailVit.Bench.Models;
 using SailVit.Bench.Reporting;
+using SailVit.Model.Encoders;
 using Spectre.Console;
 using static TorchSharp.torch;
 
@@ -50,6 +52,8 @@ internal static class BenchCommand
     {
         var command = new Command("bench", "Measure ops or models against stock TorchSharp.");
         command.Subcommands.Add(Ops());
+        command.Subcommands.Add(Models());
+        command.Subcommands.Add(PeakMemory.ChildCommand());
         return command;
     }
 
@@ -66,6 +70,31 @@ internal static class BenchCommand
             }
             var timing = result.GetValue(Quick) ? TimingOptions.Quick : TimingOptions.Full;
             return Run(result, "ops", (limits, progress) => BenchRunner.Run(cases, limits, timing, progress));
+        });
+        return command;
+    }
+
+    private static Command Models()
+    {
+        var name = new Option<string>("--model")
+        {
+            Description = $"Encoder: {string.Join(", ", EncoderPresets.Names)}. Weights are random, seeded.",
+            DefaultValueFactory = _ => "sailvit-large",
+        };
+        var command = new Command("model", "A whole encoder, batch 1: forward, and forward + backward + AdamW step with peak memory.") { name, Filter, DType, Quick, JsonFile, Record, Results };
+        command.SetAction(result =>
+        {
+            var model = result.GetValue(name)!;
+            var config = EncoderPresets.Get(model);
+            var filter = new BenchFilter(result.GetValue(Filter));
+            var cases = ModelBench.Cases(model, config, result.GetValue(DType) ?? ScalarType.Float32).Where(filter.Takes).ToList();
+            if (cases.Count == 0)
+            {
+                throw new ArgumentException($"No direction matches --filter \"{result.GetValue(Filter)}\"; there are forward and forward_backward.");
+            }
+            AnsiConsole.WriteLine($"{model} with seeded random weights, {config.ParameterCount / 1e6:f0} M parameters");
+            var timing = result.GetValue(Quick) ? TimingOptions.QuickModel : TimingOptions.Model;
+            return Run(result, "model", (limits, progress) => BenchRunner.Run(cases, limits, timing, progress).Select(row => PeakMemory.AddTo(row, model)));
         });
         return command;
     }
