@@ -35,6 +35,12 @@ public sealed class ConfigFileTests
     }
 
     [Theory]
+    [InlineData("sailvl_qwen3_small", -4)]
+    [InlineData("aimv2_small", null)]
+    public void TheHiddenStateOfAMultimodalModelIsRead(string golden, int? layer) =>
+        Assert.Equal(layer, ConfigFile.ReadSelectLayer(TestData.Golden(golden)));
+
+    [Theory]
     [InlineData("aimv2_small")]
     [InlineData("internvit_small")]
     public void ParametersAreCountedAsInTheCheckpoint(string golden)
