@@ -1,0 +1,58 @@
+using System.CommandLine;
+using SailVit.Cli.Running;
+using SailVit.Model.Encoders;
+
+namespace SailVit.Cli.Commands;
+
+/// <summary><c>sailvit embed</c>: images or pixels to features.</summary>
+internal static class EmbedCommand
+{
+    public static Command Create()
+    {
+        var encoder = new EncoderOptions();
+        var input = new Option<string[]>("--input")
+        {
+            Description = "Images, folders of images, or .safetensors files with input.pixel_values (already normalised).",
+            HelpName = "FILE",
+            Required = true,
+            AllowMultipleArgumentsPerToken = true,
+            Arity = ArgumentArity.OneOrMore,
+        };
+        var output = new Option<string>("--output") { Description = "Features: .safetensors with the keys last and hidden.<i>, or .npy with one of them.", HelpName = "OUT", Required = true };
+        var layers = new Option<string>("--layers") { Description = "Which features: block numbers and last, as in 0,3,last.", DefaultValueFactory = _ => "last" };
+        var batch = new Option<int>("--batch-size") { Description = "Images per forward pass.", DefaultValueFactory = _ => 1 };
+
+        var command = new Command("embed", "Encode images into features.") { input, output, layers, batch };
+        foreach (var option in encoder.All)
+        {
+            command.Options.Add(option);
+        }
+        command.SetAction(result =>
+        {
+            if (result.GetValue(batch) < 1)
+            {
+                throw new ArgumentException($"--batch-size is {result.GetValue(batch)}; it must be at least 1.");
+            }
+            using var backend = encoder.UseBackend(result);
+            using var interrupt = new Interrupt();
+            var config = encoder.Config(result);
+            var wanted = FeatureLayers.Parse(result.GetValue(layers)!, config);
+            string path = result.GetValue(output)!;
+            var inputs = PixelInput.Open(result.GetValue(input)!, config);
+            try
+            {
+                var job = new EmbedJob(config, wanted, inputs, encoder.DType(result), result.GetValue(batch));
+                job.CheckOutput(path);
+                using var model = encoder.Encoder(result, out string description);
+                job.Run(model, description, path, interrupt.Token);
+                Console.WriteLine($"{job.Rows} × {string.Join(", ", wanted.Keys)} → {path} ({description})");
+            }
+            finally
+            {
+                inputs.ForEach(one => one.Dispose());
+            }
+            return 0;
+        });
+        return command;
+    }
+}

@@ -1,0 +1,107 @@
+using System.CommandLine;
+using SailVit.Kernels.Dispatch;
+using SailVit.Model.Checkpoints;
+using SailVit.Model.Encoders;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace SailVit.Cli.Running;
+
+/// <summary>The options that say which encoder runs, and how; the same for every verb.</summary>
+internal sealed class EncoderOptions
+{
+    private const string DefaultModel = "sailvit-large";
+
+    private readonly Option<string?> _weights = new("--weights")
+    {
+        Description = "Checkpoint folder with config.json and safetensors; without it, random weights.",
+        HelpName = "DIR",
+    };
+
+    private readonly Option<string?> _model = new("--model")
+    {
+        Description = $"Architecture of a model with random weights: {string.Join(", ", EncoderPresets.Names)} (default {DefaultModel}).",
+        HelpName = "NAME",
+    };
+
+    private readonly Option<int> _seed = new("--seed") { Description = "Seed of random weights.", DefaultValueFactory = _ => 0 };
+
+    private readonly Option<string> _dtype = new("--dtype") { Description = "Storage of weights and features.", DefaultValueFactory = _ => "float32" };
+
+    private readonly Option<string?> _backend = new("--backend") { Description = "Force a backend: auto, cpu, cuda, opencl." };
+
+    public EncoderOptions() => _dtype.AcceptOnlyFromAmong("float32", "bfloat16");
+
+    public IEnumerable<Option> All => [_weights, _model, _seed, _dtype, _backend];
+
+    /// <summary>Options for a verb that needs weights.</summary>
+    public IEnumerable<Option> WithWeights
+    {
+        get
+        {
+            _weights.Required = true;
+            _weights.Description = "Checkpoint folder with config.json and safetensors.";
+            return [_weights, _dtype, _backend];
+        }
+    }
+
+    /// <summary>Forces the backend until disposed; without the option, the environment's choice holds.</summary>
+    public IDisposable UseBackend(ParseResult result) =>
+        Dispatcher.Use(result.GetValue(_backend) is { } name ? Dispatcher.Parse(name) : Dispatcher.Choice);
+
+    public ScalarType DType(ParseResult result) => result.GetValue(_dtype) == "bfloat16" ? ScalarType.BFloat16 : ScalarType.Float32;
+
+    /// <summary>The architecture, from the checkpoint or by name.</summary>
+    public EncoderConfig Config(ParseResult result)
+    {
+        string? weights = result.GetValue(_weights), model = result.GetValue(_model);
+        if (weights is not null && model is not null)
+        {
+            throw new ArgumentException("--weights and --model exclude each other: a checkpoint's config.json says which model it is.");
+        }
+        return weights is null ? EncoderPresets.Get(model ?? DefaultModel) : ConfigFile.Read(ConfigBeside(weights));
+    }
+
+    /// <summary>Which hidden state the multimodal model around the encoder uses, where the checkpoint is of one.</summary>
+    public int? SelectLayer(ParseResult result) => result.GetValue(_weights) is { } weights ? ConfigFile.ReadSelectLayer(ConfigBeside(weights)) : null;
+
+    /// <summary>The encoder, loaded or random.</summary>
+    /// <param name="result">The parsed command line.</param>
+    /// <param name="description">What it is, for the output: random weights must never pass for real ones.</param>
+    public VisionTransformer Encoder(ParseResult result, out string description)
+    {
+        var config = Config(result);
+        string? weights = result.GetValue(_weights);
+        if (weights is null)
+        {
+            int seed = result.GetValue(_seed);
+            description = $"random weights of {result.GetValue(_model) ?? DefaultModel}, seed {seed}: the features carry no meaning";
+            random.manual_seed(seed);
+        }
+        else
+        {
+            description = weights;
+        }
+        var encoder = new VisionTransformer(config);
+        try
+        {
+            if (weights is not null)
+            {
+                CheckpointLoader.Load(encoder, weights, config.Family);
+            }
+            encoder.to(DType(result));
+            encoder.eval();
+            return encoder;
+        }
+        catch
+        {
+            encoder.Dispose();
+            throw;
+        }
+    }
+
+    // --weights may also name the safetensors file or the index itself.
+    private static string ConfigBeside(string weights) => File.Exists(weights)
+        ? Path.Combine(Path.GetDirectoryName(Path.GetFullPath(weights))!, ConfigFile.Name)
+        : weights;
+}
