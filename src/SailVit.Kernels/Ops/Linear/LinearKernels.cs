@@ -19,10 +19,13 @@ internal readonly unsafe struct ActivationAndResidual<F> : IElementMap where F :
 /// <remarks>Rows are added in chunks, chunk after chunk: fixed order, and a sum over many rows loses little.</remarks>
 internal readonly unsafe struct ColumnSum<T>(MatrixView x, byte* result) : ICpuKernel where T : unmanaged, IElement
 {
-    private const int Columns = PackedMatrix.StripColumns;
+    private const int Columns = 4 * PackedMatrix.StripColumns;
     private const long ChunkRows = 32;
 
-    public static long Items(long columns) => PackedMatrix.StripsOf(columns);
+    public static long Items(long columns) => (columns + Columns - 1) / Columns;
+
+    /// <summary>Items of a range worth handing to a thread.</summary>
+    public static long Grain(long rows) => RowGrain.Of(Columns * rows);
 
     public void Run<S, V>(long begin, long end) where S : struct, ISimd<V> where V : unmanaged
     {
@@ -39,11 +42,19 @@ internal readonly unsafe struct ColumnSum<T>(MatrixView x, byte* result) : ICpuK
                 for (long r = first; r < Math.Min(x.Rows, first + ChunkRows); r++)
                 {
                     x.CopyRow<S, V>(r, column, count, row);
-                    EpilogueRow.Add<S, V>(chunk, row);
+                    Add<S, V>(chunk, row);
                 }
-                EpilogueRow.Add<S, V>(sum, chunk);
+                Add<S, V>(sum, chunk);
             }
             RowStore.Run<S, V, T>(sum, count, result, column);
+        }
+    }
+
+    private static void Add<S, V>(float* sums, float* values) where S : struct, ISimd<V> where V : unmanaged
+    {
+        for (int i = 0; i < Columns; i += S.Width)
+        {
+            S.Store(sums + i, S.Add(S.Load(sums + i), S.Load(values + i)));
         }
     }
 }

@@ -163,6 +163,6 @@ internal static unsafe class LinearMath
     private readonly struct ColumnSumCall(MatrixView x, Tensor result) : IElementCall
     {
         public void Invoke<T>() where T : unmanaged, IElement =>
-            CpuBackend.Run(new ColumnSum<T>(x, new TensorView(result).Data), ColumnSum<T>.Items(x.Columns), RowGrain.Of(PackedMatrix.StripColumns * x.Rows));
+            CpuBackend.Run(new ColumnSum<T>(x, new TensorView(result).Data), ColumnSum<T>.Items(x.Columns), ColumnSum<T>.Grain(x.Rows));
     }
 }

@@ -38,7 +38,7 @@ internal readonly unsafe struct GemmKernel<A, E>(A left, long rows, PackedMatrix
             int columns = (int)Math.Min(PackedMatrix.StripColumns, _right.Columns - column);
             for (int m = 0; m < _right.Matrices; m++)
             {
-                Multiply<S, V>(block, rows, _right.Strip((strip * _right.Matrices) + m), columns, sums + (m * PackedMatrix.StripColumns), sumStep);
+                Multiply<S, V>(block, rows, (strip * _right.Matrices) + m, columns, sums + (m * PackedMatrix.StripColumns), sumStep);
             }
             for (long r = 0; r < rows; r++)
             {
@@ -47,17 +47,20 @@ internal readonly unsafe struct GemmKernel<A, E>(A left, long rows, PackedMatrix
         }
     }
 
-    private void Multiply<S, V>(LeftBlock a, long rows, float* strip, int columns, float* sums, int sumStep) where S : struct, ISimd<V> where V : unmanaged
+    private void Multiply<S, V>(LeftBlock a, long rows, long strip, int columns, float* sums, int sumStep) where S : struct, ISimd<V> where V : unmanaged
     {
         for (long r = 0; _right.Depth == 0 && r < rows; r++)
         {
             new Span<float>(sums + (r * sumStep), columns).Clear();
         }
+        var b = _right.Strip(strip);
+        var following = _right.Strip((strip + 1) % _right.Strips);
         for (long k = 0; k < _right.Depth; k += _depthBlock)
         {
             long depth = Math.Min(_depthBlock, _right.Depth - k);
-            var block = new LeftBlock(a.Data + (k * a.KStride), a.RowStride, a.KStride);
-            GemmTiles.Run<S, V>(block, rows, strip + (k * PackedMatrix.PanelColumns), _right.Depth, depth, columns, sums, sumStep, add: k > 0);
+            long end = k + depth;
+            var next = end < _right.Depth ? b + (end * PackedMatrix.PanelColumns) : following;
+            GemmTiles.Run<S, V>(a.From(k), rows, b + (k * PackedMatrix.PanelColumns), _right.Depth, depth, columns, sums, sumStep, add: k > 0, next);
         }
     }
 }

@@ -1,9 +1,21 @@
+using System.Runtime.Intrinsics.X86;
+
 namespace SailVit.Kernels.Backends.Cpu.Gemm;
 
 /// <summary>Cuts a block of rows × one strip into register tiles.</summary>
 internal static unsafe class GemmTiles
 {
-    public static void Run<S, V>(LeftBlock a, long rows, float* b, long panelDepth, long depth, int columns, float* sums, int sumStep, bool add)
+    /// <param name="a">Rows of A at the first k of this block.</param>
+    /// <param name="rows">Number of rows.</param>
+    /// <param name="b">The strip of B at the first k of this block.</param>
+    /// <param name="panelDepth">K of the whole strip.</param>
+    /// <param name="depth">Products per sum in this block.</param>
+    /// <param name="columns">Valid columns of the strip; of the last vector all lanes are computed.</param>
+    /// <param name="sums">Result.</param>
+    /// <param name="sumStep">Floats from one row of the result to the next.</param>
+    /// <param name="add">Adds to the result instead of writing it.</param>
+    /// <param name="next">Where B will be read after this block; null for nowhere.</param>
+    public static void Run<S, V>(LeftBlock a, long rows, float* b, long panelDepth, long depth, int columns, float* sums, int sumStep, bool add, float* next = null)
         where S : struct, ISimd<V>
         where V : unmanaged
     {
@@ -11,6 +23,7 @@ internal static unsafe class GemmTiles
         nint panelStep = (nint)(panelDepth * PackedMatrix.PanelColumns);
         nint vectorStep = (S.Width == PackedMatrix.PanelColumns ? panelStep : S.Width) * sizeof(float);
         int tileColumns = S.Width * GemmTile.MaxVectors(S.Width);
+        var ahead = new PrefetchPlan(next, panelStep, depth, rows, columns);
         for (int c = 0; c < columns; c += tileColumns)
         {
             var panel = (byte*)(b + (c / PackedMatrix.PanelColumns * panelStep) + (c % PackedMatrix.PanelColumns));
@@ -18,22 +31,23 @@ internal static unsafe class GemmTiles
             switch (vectors)
             {
                 case 1:
-                    Rows<S, V, One>(a, rows, panel, vectorStep, depth, sums + c, sumStep, add);
+                    Rows<S, V, One>(a, rows, panel, vectorStep, depth, sums + c, sumStep, add, ahead);
                     break;
                 case 2:
-                    Rows<S, V, Two>(a, rows, panel, vectorStep, depth, sums + c, sumStep, add);
+                    Rows<S, V, Two>(a, rows, panel, vectorStep, depth, sums + c, sumStep, add, ahead);
                     break;
                 case 3:
-                    Rows<S, V, Three>(a, rows, panel, vectorStep, depth, sums + c, sumStep, add);
+                    Rows<S, V, Three>(a, rows, panel, vectorStep, depth, sums + c, sumStep, add, ahead);
                     break;
                 default:
-                    Rows<S, V, Four>(a, rows, panel, vectorStep, depth, sums + c, sumStep, add);
+                    Rows<S, V, Four>(a, rows, panel, vectorStep, depth, sums + c, sumStep, add, ahead);
                     break;
             }
+            ahead = default;
         }
     }
 
-    private static void Rows<S, V, C>(LeftBlock a, long rows, byte* b, nint vectorStep, long depth, float* sums, int sumStep, bool add)
+    private static void Rows<S, V, C>(LeftBlock a, long rows, byte* b, nint vectorStep, long depth, float* sums, int sumStep, bool add, PrefetchPlan ahead)
         where S : struct, ISimd<V>
         where V : unmanaged
         where C : struct, IConstant
@@ -41,7 +55,9 @@ internal static unsafe class GemmTiles
         nint rowStep = (nint)a.RowStride * sizeof(float), kStep = (nint)a.KStride * sizeof(float);
         for (long row = 0; row < rows; row += GemmTile.MaxRows)
         {
-            var from = (byte*)(a.Data + (row * a.RowStride));
+            long tile = row / GemmTile.MaxRows;
+            ahead.Step(tile);
+            var from = (byte*)(a.Data + (tile * a.TileStride));
             var to = sums + (row * sumStep);
             switch (rows - row)
             {
@@ -63,6 +79,40 @@ internal static unsafe class GemmTiles
                 default:
                     GemmTile.Run<S, V, Six, C>(depth, from, rowStep, kStep, b, vectorStep, to, sumStep, add);
                     break;
+            }
+        }
+    }
+}
+
+/// <summary>Brings the next block of B from the third cache to the second while this one is multiplied, a piece per tile:
+/// the first tile of a block would otherwise wait for every line.</summary>
+internal readonly unsafe struct PrefetchPlan
+{
+    private readonly float* _next;
+    private readonly nint _panelStep;
+    private readonly long _lines;
+    private readonly long _linesPerTile;
+    private readonly int _panels;
+
+    public PrefetchPlan(float* next, nint panelStep, long depth, long rows, int columns)
+    {
+        _next = next;
+        _panelStep = panelStep;
+        _lines = next == null || !Sse.IsSupported ? 0 : depth;
+        _linesPerTile = ((_lines * GemmTile.MaxRows) + rows - 1) / rows;
+        _panels = (columns + PackedMatrix.PanelColumns - 1) / PackedMatrix.PanelColumns;
+    }
+
+    /// <summary>Asks for the piece that belongs to a tile.</summary>
+    public void Step(long tile)
+    {
+        long first = tile * _linesPerTile, end = Math.Min(_lines, first + _linesPerTile);
+        for (int p = 0; p < _panels; p++)
+        {
+            var panel = _next + (p * _panelStep);
+            for (long line = first; line < end; line++)
+            {
+                Sse.Prefetch1(panel + (line * PackedMatrix.PanelColumns));
             }
         }
     }

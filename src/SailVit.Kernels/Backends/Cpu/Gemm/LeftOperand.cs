@@ -1,11 +1,22 @@
+using System.Runtime.CompilerServices;
+
 namespace SailVit.Kernels.Backends.Cpu.Gemm;
 
-/// <summary>Rows of A as the product reads them: element (i, k) lies at Data[i·RowStride + k·KStride].</summary>
-internal readonly unsafe struct LeftBlock(float* data, long rowStride, long kStride)
+/// <summary>Rows of A as the product reads them, tile by tile: element (i, k) of a tile lies at Data[i·RowStride + k·KStride].</summary>
+internal readonly unsafe struct LeftBlock(float* data, long rowStride, long kStride, long tileStride)
 {
+    /// <summary>All rows at one distance.</summary>
+    public LeftBlock(float* data, long rowStride, long kStride) : this(data, rowStride, kStride, GemmTile.MaxRows * rowStride)
+    {
+    }
+
     public readonly float* Data = data;
     public readonly long RowStride = rowStride;
     public readonly long KStride = kStride;
+    public readonly long TileStride = tileStride;
+
+    /// <summary>The same rows from another k on.</summary>
+    public LeftBlock From(long k) => new(Data + (k * KStride), RowStride, KStride, TileStride);
 }
 
 /// <summary>The left matrix of a product, [M, K], given block by block: from memory as it is, converted, transposed, or
@@ -40,20 +51,30 @@ internal readonly unsafe struct LeftRows(MatrixView x) : ILeftOperand
     }
 }
 
-/// <summary>A = xᵀ: columns of x, copied k by k. Never read in place: a power-of-two distance between the k would put
-/// them all into one cache set.</summary>
+/// <summary>A = xᵀ: columns of x, copied into tiles, each k by k. Never read in place: a power-of-two distance between the
+/// k would put them all into one cache set.</summary>
 internal readonly unsafe struct LeftColumns(MatrixView x) : ILeftOperand
 {
     private readonly MatrixView _x = x;
 
-    public long ScratchFloats(long rows, long depth) => rows * depth;
+    public long ScratchFloats(long rows, long depth) => Padded(rows) * (depth + 1);
 
     public LeftBlock Block<S, V>(long row, long rows, long depth, float* scratch) where S : struct, ISimd<V> where V : unmanaged
     {
+        const int Tile = GemmTile.MaxRows;
+        long tiles = Padded(rows) / Tile;
+        var columns = scratch + (tiles * Tile * depth);
         for (long k = 0; k < depth; k++)
         {
-            _x.CopyRow<S, V>(k, row, rows, scratch + (k * rows));
+            _x.CopyRow<S, V>(k, row, rows, columns);
+            for (long t = 0; t < tiles; t++)
+            {
+                Unsafe.CopyBlockUnaligned(scratch + (((t * depth) + k) * Tile), columns + (t * Tile), Tile * sizeof(float));
+            }
         }
-        return new(scratch, 1, rows);
+        return new(scratch, 1, Tile, Tile * depth);
     }
+
+    // Rows beyond the last one are copied too and never read.
+    private static long Padded(long rows) => (rows + GemmTile.MaxRows - 1) / GemmTile.MaxRows * GemmTile.MaxRows;
 }

@@ -46,23 +46,25 @@ internal readonly struct RightOperand
         {
             for (long strip = begin; strip < end; strip++)
             {
-                var x = strip % source.Matrices == 0 ? source._first : source._second;
-                long column = firstColumn + (strip / source.Matrices * PackedMatrix.StripColumns);
-                int count = (int)Math.Min(PackedMatrix.StripColumns, source.Columns - column);
-                var panels = to.Strip(strip);
-                if (count < PackedMatrix.StripColumns)
+                if (ColumnsOf(strip, out _) < PackedMatrix.StripColumns)
                 {
-                    Clear(panels, to.Depth * PackedMatrix.StripColumns);
+                    Clear(to.Strip(strip), to.Depth * PackedMatrix.StripColumns);
                 }
                 if (source._transposed)
                 {
-                    PackTransposed<S, V>(x, column, count, panels);
-                }
-                else
-                {
-                    PackRows<S, V>(x, column, count, panels);
+                    PackTransposed<S, V>(strip);
                 }
             }
+            if (!source._transposed)
+            {
+                PackRows<S, V>(begin, end);
+            }
+        }
+
+        private int ColumnsOf(long strip, out long column)
+        {
+            column = firstColumn + (strip / source.Matrices * PackedMatrix.StripColumns);
+            return (int)Math.Min(PackedMatrix.StripColumns, source.Columns - column);
         }
 
         private static void Clear(float* p, long count)
@@ -73,24 +75,51 @@ internal readonly struct RightOperand
             }
         }
 
-        private void PackRows<S, V>(MatrixView x, long column, int count, float* panels) where S : struct, ISimd<V> where V : unmanaged
+        // A few rows across all strips at a time: memory is read along rows, and written in runs.
+        private void PackRows<S, V>(long begin, long end) where S : struct, ISimd<V> where V : unmanaged
         {
+            const long Rows = 16;
             float* row = stackalloc float[PackedMatrix.StripColumns];
-            for (long k = 0; k < to.Depth; k++)
+            for (long first = 0; first < to.Depth; first += Rows)
             {
-                x.CopyRow<S, V>(k, column, count, row);
-                for (int c = 0; c < count; c += PackedMatrix.PanelColumns)
+                for (long strip = begin; strip < end; strip++)
                 {
-                    var panel = panels + (c * to.Depth) + (k * PackedMatrix.PanelColumns);
-                    int width = Math.Min(PackedMatrix.PanelColumns, count - c);
-                    Unsafe.CopyBlockUnaligned(panel, row + c, (uint)width * sizeof(float));
+                    int count = ColumnsOf(strip, out long column);
+                    var panels = to.Strip(strip);
+                    for (long k = first; k < Math.Min(to.Depth, first + Rows); k++)
+                    {
+                        PackRow<S, V>(k, column, count, row, panels + (k * PackedMatrix.PanelColumns));
+                    }
                 }
             }
         }
 
-        // Through a block on the stack, which holds rows of any storage type as float32.
-        private void PackTransposed<S, V>(MatrixView x, long column, int count, float* panels) where S : struct, ISimd<V> where V : unmanaged
+        private void PackRow<S, V>(long k, long column, int count, float* row, float* panel) where S : struct, ISimd<V> where V : unmanaged
         {
+            float* from = row;
+            if (source._first.IsFloat32Rows)
+            {
+                from = (float*)source._first.At(k, column);
+            }
+            else
+            {
+                source._first.CopyRow<S, V>(k, column, count, row);
+            }
+            long panelStep = to.Depth * PackedMatrix.PanelColumns;
+            int c = 0;
+            for (; c + PackedMatrix.PanelColumns <= count; c += PackedMatrix.PanelColumns, panel += panelStep)
+            {
+                Unsafe.CopyBlockUnaligned(panel, from + c, PackedMatrix.PanelColumns * sizeof(float));
+            }
+            Unsafe.CopyBlockUnaligned(panel, from + c, (uint)(count - c) * sizeof(float));
+        }
+
+        // Through a block on the stack, which holds rows of any storage type as float32.
+        private void PackTransposed<S, V>(long strip) where S : struct, ISimd<V> where V : unmanaged
+        {
+            var x = strip % source.Matrices == 0 ? source._first : source._second;
+            int count = ColumnsOf(strip, out long column);
+            var panels = to.Strip(strip);
             const int BlockDepth = 64;
             float* block = stackalloc float[PackedMatrix.PanelColumns * BlockDepth];
             for (int c = 0; c < count; c += PackedMatrix.PanelColumns)
