@@ -3,6 +3,7 @@ using SailVit.Cli;
 using SailVit.Cli.Commands;
 
 var root = new RootCommand("SAILViT and fused vision-transformer kernels for TorchSharp.");
+root.Subcommands.Add(QuickstartCommand.Create());
 root.Subcommands.Add(EmbedCommand.Create());
 root.Subcommands.Add(VerifyCommand.Create());
 root.Subcommands.Add(BenchCommand.Create());
