@@ -1,5 +1,6 @@
 using System.Diagnostics.Tracing;
 using SailVit.Kernels.Dispatch;
+using SailVit.Kernels.Interop;
 using TorchSharp;
 using Xunit;
 using static TorchSharp.torch;
@@ -43,6 +44,19 @@ public sealed class LinearDispatchTests
         var (path, reason) = LinearDispatch.Explain(dtype);
         Assert.NotEqual(LinearPath.Auto, path);
         Assert.NotEmpty(reason);
+    }
+
+    [Fact]
+    public void FewRows_DoNotPackTheWeightForOneCall()
+    {
+        using var unforced = LinearDispatch.Use(LinearPath.Auto);
+        using (LinearDispatch.Use(LinearPath.Own))
+        {
+            Assert.Equal(LinearPath.Own, LinearDispatch.For(DType.Float32, rows: 1, packed: false));
+        }
+        Assert.Equal(LinearPath.LibTorch, LinearDispatch.For(DType.Float32, rows: 1, packed: false));
+        Assert.Equal(LinearDispatch.Explain(float32).Path, LinearDispatch.For(DType.Float32, rows: 1, packed: true));
+        Assert.Equal(LinearDispatch.Explain(float32).Path, LinearDispatch.For(DType.Float32, rows: 1024, packed: false));
     }
 
     [Fact]

@@ -71,7 +71,7 @@ public sealed class PackedWeightTests
         using (NewDisposeScope())
         {
             var w = randn(6, 4);
-            x = randn(2, 4).DetachFromDisposeScope();
+            x = randn(20, 4).DetachFromDisposeScope();
             expected = functional.linear(x, w).DetachFromDisposeScope();
             packed = new(w);
         }

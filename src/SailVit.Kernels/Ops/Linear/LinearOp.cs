@@ -54,7 +54,7 @@ internal static class LinearOp
         }
         CheckVector(bias, x, w.Size(0));
         CheckResidual(residual, x, w.Size(0));
-        var options = new LinearOptions(LinearDispatch.For(x.DType), activation, packed);
+        var options = new LinearOptions(LinearDispatch.For(x.DType, x.Size(-1) == 0 ? 0 : x.Length / x.Size(-1), packed is not null), activation, packed);
         Log("linear", options.Path, x, w);
         return LinearFunction.NeedsGraph(input, weight, bias, residual)
             ? LinearFunction.Run(options, input, weight, bias, residual)[0]
@@ -65,7 +65,7 @@ internal static class LinearOp
     {
         CheckVector(gate_bias, x, w.Size(0));
         CheckVector(up_bias, x, w.Size(0));
-        var options = new LinearOptions(LinearDispatch.For(x.DType), Activation.None, packed);
+        var options = new LinearOptions(LinearDispatch.For(x.DType, x.Size(-1) == 0 ? 0 : x.Length / x.Size(-1), packed is not null), Activation.None, packed);
         Log("linear_swiglu", options.Path, x, w);
         return LinearSwiGluFunction.NeedsGraph(input, gateWeight, upWeight, gate_bias, up_bias)
             ? LinearSwiGluFunction.Run(options, input, gateWeight, upWeight, gate_bias, up_bias)[0]

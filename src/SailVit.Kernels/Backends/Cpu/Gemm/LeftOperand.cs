@@ -55,21 +55,33 @@ internal readonly unsafe struct LeftRows(MatrixView x) : ILeftOperand
 /// k would put them all into one cache set.</summary>
 internal readonly unsafe struct LeftColumns(MatrixView x) : ILeftOperand
 {
+    // Rows of x that are read before tiles are written: one k at a time, writes would jump from tile to tile, and tiles
+    // of a power-of-two size fall into one cache set.
+    private const long ReadAhead = 16;
+
     private readonly MatrixView _x = x;
 
-    public long ScratchFloats(long rows, long depth) => Padded(rows) * (depth + 1);
+    public long ScratchFloats(long rows, long depth) => Padded(rows) * (depth + ReadAhead);
 
     public LeftBlock Block<S, V>(long row, long rows, long depth, float* scratch) where S : struct, ISimd<V> where V : unmanaged
     {
         const int Tile = GemmTile.MaxRows;
-        long tiles = Padded(rows) / Tile;
-        var columns = scratch + (tiles * Tile * depth);
-        for (long k = 0; k < depth; k++)
+        long padded = Padded(rows);
+        var columns = scratch + (padded * depth);
+        for (long first = 0; first < depth; first += ReadAhead)
         {
-            _x.CopyRow<S, V>(k, row, rows, columns);
-            for (long t = 0; t < tiles; t++)
+            long count = Math.Min(ReadAhead, depth - first);
+            for (long k = 0; k < count; k++)
             {
-                Unsafe.CopyBlockUnaligned(scratch + (((t * depth) + k) * Tile), columns + (t * Tile), Tile * sizeof(float));
+                _x.CopyRow<S, V>(first + k, row, rows, columns + (k * padded));
+            }
+            for (long i = 0; i < padded; i += Tile)
+            {
+                var tile = scratch + (i * depth) + (first * Tile);
+                for (long k = 0; k < count; k++)
+                {
+                    Unsafe.CopyBlockUnaligned(tile + (k * Tile), columns + (k * padded) + i, Tile * sizeof(float));
+                }
             }
         }
         return new(scratch, 1, Tile, Tile * depth);
