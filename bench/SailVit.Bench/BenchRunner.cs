@@ -28,7 +28,11 @@ public static class BenchRunner
     public static IEnumerable<BenchRow> Run(IReadOnlyList<BenchCase> cases, Limits limits, TimingOptions options, Action<BenchProgress>? progress = null)
     {
         ArgumentNullException.ThrowIfNull(cases);
-        WarmMemory.Keep();
+        ArgumentNullException.ThrowIfNull(options);
+        if (options.KeepMemory)
+        {
+            WarmMemory.Keep();
+        }
         var watch = Stopwatch.StartNew();
         for (int i = 0; i < cases.Count; i++)
         {

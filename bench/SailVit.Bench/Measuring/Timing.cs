@@ -8,7 +8,9 @@ namespace SailVit.Bench.Measuring;
 /// <param name="SampleMs">A sample repeats the call until it lasts about this long.</param>
 /// <param name="WarmupMs">Each side runs this long before.</param>
 /// <param name="WarmupCalls">And at least so often.</param>
-public sealed record TimingOptions(int Samples, double SampleMs, double WarmupMs, int WarmupCalls = 2)
+/// <param name="KeepMemory">Whether freed memory stays with the process. Right for single ops, whose time page faults would
+/// drown; two whole models with their optimizers would hold several GB that neither uses.</param>
+public sealed record TimingOptions(int Samples, double SampleMs, double WarmupMs, int WarmupCalls = 2, bool KeepMemory = true)
 {
     /// <summary>For results that are recorded.</summary>
     public static TimingOptions Full { get; } = new(21, 4, 150);
@@ -17,10 +19,10 @@ public sealed record TimingOptions(int Samples, double SampleMs, double WarmupMs
     public static TimingOptions Quick { get; } = new(5, 2, 40);
 
     /// <summary>For whole models, where one call lasts seconds.</summary>
-    public static TimingOptions Model { get; } = new(5, 0, 0, 1);
+    public static TimingOptions Model { get; } = new(5, 0, 0, 1, KeepMemory: false);
 
     /// <summary>For a look at a whole model.</summary>
-    public static TimingOptions QuickModel { get; } = new(2, 0, 0, 1);
+    public static TimingOptions QuickModel { get; } = new(2, 0, 0, 1, KeepMemory: false);
 }
 
 /// <summary>Milliseconds per call of two sides.</summary>

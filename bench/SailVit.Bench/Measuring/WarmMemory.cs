@@ -28,6 +28,26 @@ internal static partial class WarmMemory
         }
     }
 
+    /// <summary>Gives what is free now back to the system, once.</summary>
+    public static void Release()
+    {
+        if (!OperatingSystem.IsLinux())
+        {
+            return;
+        }
+        try
+        {
+            _ = malloc_trim(0);
+        }
+        catch (EntryPointNotFoundException)
+        {
+            // Not glibc.
+        }
+    }
+
+    [LibraryImport("libc")]
+    private static partial int malloc_trim(nuint pad);
+
     [LibraryImport("libc")]
     private static partial int mallopt(int parameter, int value);
 }

@@ -31,6 +31,9 @@ public sealed class StockVisionTransformer : StockModule
             : new StockNames(("layers", _blocks), ("norm", _finalNorm)));
     }
 
+    /// <summary>Keeps one activation per block in training and computes the rest again in backward.</summary>
+    public bool GradientCheckpointing { get; set; }
+
     /// <summary>[B, C, H, W], normalised, to [B, N, C].</summary>
     public override Tensor forward(Tensor pixels)
     {
@@ -39,7 +42,7 @@ public sealed class StockVisionTransformer : StockModule
         foreach (var block in _blocks)
         {
             using var previous = x;
-            x = block.call(x);
+            x = GradientCheckpointing && training ? SailVit.Kernels.functional.checkpoint(block.call, x) : block.call(x);
         }
         return (_finalNorm is null ? x.alias() : _finalNorm.call(x)).MoveToOuterDisposeScope();
     }
