@@ -31,22 +31,25 @@ internal static class SimdMath
         return S.Select(S.LessThan(S.Create(88.722839f), x), S.Create(float.PositiveInfinity), y);
     }
 
-    /// <summary>2^x for x ≤ 127. Below −126 the result may be 0, below −150 it is; NaN stays NaN.</summary>
-    /// <remarks>x = n + f with |f| ≤ 1/2; the polynomial interpolates 2^f at Chebyshev nodes, degree 6, relative error 2e-8.</remarks>
+    /// <summary>2^(x·unit) for x ≤ 0. Below 2^−126 the result may be 0, below 2^−150 it is; NaN stays NaN.</summary>
+    /// <remarks>x·unit = n − g with |g| ≤ 1/2, where the product is never rounded by itself; the polynomial interpolates 2^−g at
+    /// Chebyshev nodes, degree 6, relative error 2e-8. Error below 1 ulp over the range.</remarks>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static V Exp2<S, V>(V x) where S : struct, ISimd<V> where V : unmanaged
+    public static V Exp2<S, V>(V x, in Exp2Unit unit) where S : struct, ISimd<V> where V : unmanaged
     {
-        // Clamped so that −∞ − n is a number. The operand order lets NaN through.
-        x = S.MaxNative(S.Create(-200f), x);
-        var n = S.Round(x);
-        var f = S.Sub(x, n);
+        // Clamped so that n − ∞ is a number. The operand order lets NaN through.
+        x = S.MaxNative(S.Create(unit.Lowest), x);
+        var factor = S.Create(unit.Factor);
+        var n = S.Round(S.Mul(x, factor));
+        var g = S.NegFma(x, factor, n);
+        g = S.NegFma(x, S.Create(unit.Rest), g);
         var p = S.Create(1.546144485e-4f);
-        p = S.Fma(p, f, S.Create(1.3400428e-3f));
-        p = S.Fma(p, f, S.Create(9.618056938e-3f));
-        p = S.Fma(p, f, S.Create(5.550327152e-2f));
-        p = S.Fma(p, f, S.Create(2.402265072e-1f));
-        p = S.Fma(p, f, S.Create(6.931471825e-1f));
-        p = S.Fma(p, f, S.Create(1f));
+        p = S.Fma(p, g, S.Create(-1.3400428e-3f));
+        p = S.Fma(p, g, S.Create(9.618056938e-3f));
+        p = S.Fma(p, g, S.Create(-5.550327152e-2f));
+        p = S.Fma(p, g, S.Create(2.402265072e-1f));
+        p = S.Fma(p, g, S.Create(-6.931471825e-1f));
+        p = S.Fma(p, g, S.Create(1f));
         return S.ScaleExp2(p, n);
     }
 

@@ -5,9 +5,8 @@ namespace SailVit.Kernels.Ops.Attention;
 
 /// <summary>Gradients of queries, keys, values and bias; probabilities are computed again from the row statistics.</summary>
 /// <remarks>
-/// With P = 2^(S − max)/sum, Δ = Σ_d dO∘O and r = 1/sum:
-/// dV = (r·P̃)ᵀdO, dS = r·P̃∘(dO·Vᵀ − Δ + dlse), dK = scale·dSᵀQ, dQ = scale·dS·K, where P̃ = 2^(S − max). r is multiplied
-/// into the rows of dO once, so that a score costs one power, two sums and one product. Five matrix products.
+/// With P = e^(S − max)/sum and Δ = Σ_d dO∘O:
+/// dV = PᵀdO, dS = P∘(dO·Vᵀ − Δ + dlse), dK = scale·dSᵀQ, dQ = scale·dS·K. Five matrix products.
 /// An item is (sequence, key head, range of <see cref="ChunkKeys"/> keys); sequences or heads that add to the same bias
 /// gradient are one item. Query heads of a group follow each other. All sums have one order whatever the number of threads.
 /// Workspace per thread: D·(5·keys + 5·queries) floats and two blocks of scores.
@@ -30,7 +29,7 @@ internal readonly unsafe struct AttentionBackward : ICpuKernel
     /// <summary>Gradient of the log-sum-exp, by row; null if it has none.</summary>
     public float* GradLse { get; init; }
 
-    /// <summary>Maxima, then after <see cref="StatisticsLength"/> floats inverse sums.</summary>
+    /// <summary>Maxima, then after <see cref="StatisticsLength"/> floats sums.</summary>
     public float* Statistics { get; init; }
     public long StatisticsLength { get; init; }
 
@@ -106,44 +105,43 @@ internal readonly unsafe struct AttentionBackward : ICpuKernel
         var toV = GradV.Matrix(b, sequence.FirstKey + firstKey, kvHead, keys, p.Width);
         for (long r = 0; r < keys; r++)
         {
-            // Packed queries hold scale·log2(e); what is wanted holds scale.
-            AttentionScores.Store<S, V>(toK, r, scratch.GradK + (r * p.PaddedWidth), AttentionProblem.Ln2);
+            // Packed queries hold the scale's sign.
+            AttentionScores.Store<S, V>(toK, r, scratch.GradK + (r * p.PaddedWidth), p.Magnitude);
             AttentionScores.Store<S, V>(toV, r, scratch.GradV + (r * p.PaddedWidth), 1);
         }
     }
 
-    /// <summary>Packs a head's queries and r·dO, computes r·Δ and r·dlse, clears its gradient.</summary>
+    /// <summary>Packs a head's queries and dO, computes Δ, clears its gradient.</summary>
     private (PackedMatrix Queries, PackedMatrix Grads) PrepareQueries<S, V>(long b, long h, in BackwardScratch scratch) where S : struct, ISimd<V> where V : unmanaged
     {
         ref readonly var p = ref _problem;
         ref readonly var sequence = ref p.Sequences[b];
         long n = sequence.Queries;
         int step = p.PaddedWidth;
-        AttentionScores.ScaleQueries<S, V>(p, p.Q.Matrix(b, sequence.FirstQuery, h, n, p.Width), 0, n, scratch.Queries);
+        AttentionScores.CopyQueries<S, V>(p, p.Q.Matrix(b, sequence.FirstQuery, h, n, p.Width), 0, n, scratch.Queries);
         var gradOutput = GradOutput.Matrix(b, sequence.FirstQuery, h, n, p.Width);
         var output = Output.Matrix(b, sequence.FirstQuery, h, n, p.Width);
+        float* outputRow = scratch.Scores;
         for (long i = 0; i < n; i++)
         {
             var row = scratch.Grads + (i * step);
             long index = p.Rows.Index(b, h, sequence.FirstQuery + i);
-            float inverse = Statistics[StatisticsLength + index];
+            float total = Statistics[StatisticsLength + index];
             scratch.Maxima[i] = Statistics[index];
-            scratch.Inverses[i] = inverse;
-            scratch.LseGrads[i] = 0;
-            if (inverse == 0)
+            scratch.Totals[i] = total;
+            scratch.LseGrads[i] = GradLse != null && total != 0 ? GradLse[index] : 0;
+            scratch.Deltas[i] = 0;
+            if (total == 0)
             {
                 // Attends to nothing: its output is constant, whatever comes in.
                 new Span<float>(row, p.Width).Clear();
                 continue;
             }
             gradOutput.CopyRow<S, V>(i, 0, p.Width, row);
-            AttentionScores.Scale<S, V>(row, p.Width, inverse);
-            if (GradLse != null)
-            {
-                scratch.LseGrads[i] = inverse * GradLse[index];
-            }
+            output.CopyRow<S, V>(i, 0, p.Width, outputRow);
+            // Where one key has all the weight, dO·V and Δ must be the same number, not only nearly.
+            scratch.Deltas[i] = total == 1 ? AttentionScores.DotAsMultiplied(row, outputRow, p.Width) : AttentionScores.DotInDouble(row, outputRow, p.Width);
         }
-        AttentionScores.RowDots<S, V>(scratch.Grads, step, output, scratch.Scores, scratch.Deltas);
         new Span<float>(scratch.GradQ, checked((int)(n * step))).Clear();
         return (BackwardScratch.Pack<S, V>(Matrix(scratch.Queries, n), transposed: false, scratch.QueryRows),
             BackwardScratch.Pack<S, V>(Matrix(scratch.Grads, n), transposed: false, scratch.GradRows));
@@ -171,56 +169,58 @@ internal readonly unsafe struct AttentionBackward : ICpuKernel
         ref readonly var p = ref _problem;
         int step = p.PaddedWidth, width = p.Width;
         const int Panel = PackedMatrix.PanelColumns;
-        AttentionScores.Multiply<S, V>(s.Queries + (t.Query * step), step, t.Rows, keyColumns, t.Key, t.Keys, s.Scores, KeyBlock);
-        AttentionScores.Multiply<S, V>(s.Grads + (t.Query * step), step, t.Rows, valueColumns, t.Key, t.Keys, s.Slopes, KeyBlock);
+        AttentionScores.Multiply<S, V>(s.Queries + (t.Query * step), step, t.Rows, keyColumns, t.Key, t.Keys, s.Scores, KeyBlock, AttentionScores.ScoreDepth);
+        AttentionScores.Multiply<S, V>(s.Grads + (t.Query * step), step, t.Rows, valueColumns, t.Key, t.Keys, s.Slopes, KeyBlock, AttentionScores.SlopeDepth);
         for (int r = 0; r < t.Rows; r++)
         {
             Row<S, V>(t, r, s);
         }
-        // dV += P̃ᵀ·(r·dO), dK += dSᵀ·Q: rows of the product are keys.
+        // dV += Pᵀ·dO, dK += dSᵀ·Q: rows of the product are keys.
         GemmTiles.Run<S, V>(new(s.Scores, 1, KeyBlock), t.Keys, grads.Data + (t.Query * Panel), grads.Depth, t.Rows, width, s.GradV + (t.Key * step), step, add: true);
         GemmTiles.Run<S, V>(new(s.Slopes, 1, KeyBlock), t.Keys, queries.Data + (t.Query * Panel), queries.Depth, t.Rows, width, s.GradK + (t.Key * step), step, add: true);
         GemmTiles.Run<S, V>(new(s.Slopes, KeyBlock, 1), t.Rows, keyRows.Data + (t.Key * Panel), keyRows.Depth, t.Keys, width, s.GradQ + (t.Query * step), step, add: true);
     }
 
-    /// <summary>Scores become P̃, products with dO become dS.</summary>
+    /// <summary>Scores become P, products with dO become dS.</summary>
     private void Row<S, V>(in Tile t, int r, in BackwardScratch s) where S : struct, ISimd<V> where V : unmanaged
     {
         float* scores = s.Scores + (r * KeyBlock), slopes = s.Slopes + (r * KeyBlock);
         long i = t.Query + r, key = t.FirstKey + t.Key;
-        AttentionScores.Hide<S, V>(_problem, scores, t.B, t.H, i, key, t.Keys);
-        var max = S.Create(s.Maxima[i]);
+        float sum = s.Totals[i];
+        if (sum == 0)
+        {
+            new Span<float>(scores, t.Keys).Clear();
+            new Span<float>(slopes, t.Keys).Clear();
+            return;
+        }
+        AttentionScores.Mask<S, V>(_problem, scores, t.B, t.H, i, key, t.Keys);
+        // 1/sum in two parts: its rounding would be common to the whole row.
+        float inverse = 1 / sum;
+        V max = S.Create(s.Maxima[i]), high = S.Create(inverse), low = S.Create(inverse * MathF.FusedMultiplyAdd(-sum, inverse, 1));
         for (int j = 0; j < t.Keys; j += S.Width)
         {
-            S.Store(scores + j, SimdMath.Exp2<S, V>(S.Sub(S.Load(scores + j), max)));
+            var power = SimdMath.Exp2<S, V>(S.Sub(S.Load(scores + j), max), _problem.Power);
+            S.Store(scores + j, S.Fma(power, high, S.Mul(power, low)));
         }
+        // Δ = Σ_j P∘dP as well, and better: the rounding of dP then cancels where few keys have all the weight.
         bool allKeys = key == 0 && _problem.VisibleKeys(_problem.Sequences[t.B].Keys, i + 1) <= t.Keys;
-        V delta = S.Create(allKeys ? s.Inverses[i] * Dot<S, V>(scores, slopes, t.Keys) : s.Deltas[i]), lseGrad = S.Create(s.LseGrads[i]);
+        V delta = S.Create(allKeys ? AttentionScores.Dot<S, V>(scores, slopes, t.Keys) : s.Deltas[i]), lseGrad = S.Create(s.LseGrads[i]);
         for (int j = 0; j < t.Keys; j += S.Width)
         {
             S.Store(slopes + j, S.Mul(S.Load(scores + j), S.Add(S.Sub(S.Load(slopes + j), delta), lseGrad)));
         }
-        if (GradBias.Exists)
+        if (GradBias.SharedByKeys)
+        {
+            if (key == 0)
+            {
+                // A common offset changes no probability: Σ_j dS = dlse. The product is 0, or NaN where the row is not finite.
+                GradBias.AddToRow(s.LseGrads[i] + (0 * s.Maxima[i] * s.Deltas[i]), t.B, t.H, i);
+            }
+        }
+        else if (GradBias.Exists)
         {
             GradBias.Add(slopes, t.B, t.H, i, key, t.Keys);
         }
-    }
-
-    // Δ = Σ_j P∘dP as well, and better: the rounding of dP then cancels where few keys have all the weight.
-    private static float Dot<S, V>(float* powers, float* slopes, int keys) where S : struct, ISimd<V> where V : unmanaged
-    {
-        var sum = S.Zero;
-        int j = 0;
-        for (; j + S.Width <= keys; j += S.Width)
-        {
-            sum = S.Fma(S.Load(powers + j), S.Load(slopes + j), sum);
-        }
-        float total = S.Sum(sum);
-        for (; j < keys; j++)
-        {
-            total = MathF.FusedMultiplyAdd(powers[j], slopes[j], total);
-        }
-        return total;
     }
 
     private void FinishQueries<S, V>(long b, long h, long chunk, in BackwardScratch scratch) where S : struct, ISimd<V> where V : unmanaged

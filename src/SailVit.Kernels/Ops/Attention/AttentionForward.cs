@@ -66,24 +66,28 @@ internal readonly unsafe struct AttentionForward(AttentionProblem problem, HeadT
         float* max = scores + (QueryBlock * KeyBlock), total = max + QueryBlock;
         new Span<float>(max, rows).Fill(float.NegativeInfinity);
         new Span<float>(total, rows).Clear();
-        AttentionScores.ScaleQueries<S, V>(p, p.Q.Matrix(b, sequence.FirstQuery, h, sequence.Queries, p.Width), first, rows, queries);
+        AttentionScores.CopyQueries<S, V>(p, p.Q.Matrix(b, sequence.FirstQuery, h, sequence.Queries, p.Width), first, rows, queries);
 
         long visible = p.VisibleKeys(sequence.Keys, first + rows);
         for (long key = 0; key < visible; key += KeyBlock)
         {
             int keys = (int)Math.Min(KeyBlock, visible - key);
-            AttentionScores.Multiply<S, V>(queries, step, rows, k, key, keys, scores, KeyBlock);
+            AttentionScores.Multiply<S, V>(queries, step, rows, k, key, keys, scores, KeyBlock, AttentionScores.ScoreDepth);
             for (int r = 0; r < rows; r++)
             {
                 var row = scores + (r * KeyBlock);
-                AttentionScores.Hide<S, V>(p, row, b, h, first + r, key, keys);
-                float correction = AttentionScores.Exponentiate<S, V>(row, keys, ref max[r], ref total[r]);
+                AttentionScores.Mask<S, V>(p, row, b, h, first + r, key, keys);
+                float correction = AttentionScores.Exponentiate<S, V>(row, keys, p.Power, ref max[r], ref total[r]);
                 if (correction != 1 && key > 0)
                 {
                     AttentionScores.Scale<S, V>(sums + (r * step), p.Width, correction);
                 }
             }
-            GemmTiles.Run<S, V>(new(scores, KeyBlock, 1), rows, v.Data + (key * PackedMatrix.PanelColumns), sequence.Keys, keys, p.Width, sums, step, add: key > 0);
+            for (int j = 0; j < keys; j += AttentionScores.ValueDepth)
+            {
+                var values = v.Data + ((key + j) * PackedMatrix.PanelColumns);
+                GemmTiles.Run<S, V>(new(scores + j, KeyBlock, 1), rows, values, sequence.Keys, Math.Min(AttentionScores.ValueDepth, keys - j), p.Width, sums, step, add: key + j > 0);
+            }
         }
         Finish<S, V>(b, h, first, rows, sums, max, total);
     }
@@ -106,12 +110,12 @@ internal readonly unsafe struct AttentionForward(AttentionProblem problem, HeadT
             long index = p.Rows.Index(b, h, sequence.FirstQuery + first + r);
             if (lse != null)
             {
-                lse[index] = (float)((max[r] * Math.Log(2)) + Math.Log(total[r]));
+                lse[index] = (float)((max[r] * p.ScoreUnit) + Math.Log(total[r]));
             }
             if (statistics != null)
             {
                 statistics[index] = total[r] == 0 ? 0 : max[r];
-                statistics[statisticsLength + index] = inverse;
+                statistics[statisticsLength + index] = total[r];
             }
         }
     }

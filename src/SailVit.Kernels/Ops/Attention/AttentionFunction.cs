@@ -4,7 +4,7 @@ using static TorchSharp.torch;
 namespace SailVit.Kernels.Ops.Attention;
 
 /// <summary>Attention in the graph. Keeps its inputs, the output and two floats per query row: the largest score and the
-/// inverse sum of powers. Those two, rather than the log-sum-exp, let backward find exactly forward's probabilities: one
+/// sum of powers. Those two, rather than the log-sum-exp, let backward find exactly forward's probabilities: one
 /// float holds a log-sum-exp of 60 to 4e-6 only.</summary>
 internal sealed class AttentionFunction : OpFunction<AttentionFunction, AttentionCall>
 {

@@ -67,7 +67,7 @@ internal static unsafe class AttentionOp
         var bias = gradBias is null ? default : new BiasGradient(new TensorView(gradBias));
         var (maxQueries, maxKeys) = Longest(problem);
         long units = (bias.SharedByBatch ? 1 : shape.Batch) * (bias.SharedByHeads ? 1 : shape.KvHeads);
-        var (chunks, chunkKeys) = Chunk(bias.SharedByKeys ? BackwardItems : units, maxKeys);
+        var (chunks, chunkKeys) = Chunk(units, maxKeys);
         long rows = RowCount(call, shape);
         using var partials = Workspace.Rent(chunks == 1 ? 0 : chunks * rows * problem.PaddedWidth * sizeof(float));
         var kernel = new AttentionBackward

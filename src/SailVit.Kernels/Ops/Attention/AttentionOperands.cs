@@ -74,12 +74,15 @@ internal readonly unsafe struct MaskView
 
     public bool Exists => _data != null;
 
+    /// <summary>Whether it is added to scores; a boolean mask hides them.</summary>
+    public bool IsAdditive => Exists && _dtype != DType.Bool;
+
     /// <summary>Stride of a dimension counted from the end; 0 where it is missing or of size 1.</summary>
     public static long BroadcastStride(in TensorView view, int fromEnd) =>
         view.Rank < fromEnd || view.Size(-fromEnd) == 1 ? 0 : view.Stride(-fromEnd);
 
-    /// <summary>Adds a row of the mask, times <paramref name="unit"/>, to scores. False in a boolean mask is −∞.</summary>
-    public void AddTo<S, V>(float* scores, long b, long h, long i, long firstKey, int keys, float unit) where S : struct, ISimd<V> where V : unmanaged
+    /// <summary>Scores times <paramref name="scale"/>, plus a row of the mask, rounded once. A boolean mask does not scale: false is −∞.</summary>
+    public void AddTo<S, V>(float* scores, long b, long h, long i, long firstKey, int keys, float scale) where S : struct, ISimd<V> where V : unmanaged
     {
         long at = (b * _batch) + (h * _head) + (i * _query) + (firstKey * _key);
         switch (_dtype)
@@ -91,18 +94,18 @@ internal readonly unsafe struct MaskView
                 }
                 break;
             case DType.Float32:
-                Add<S, V, F32>(scores, at, keys, unit);
+                Add<S, V, F32>(scores, at, keys, scale);
                 break;
             case DType.BFloat16:
-                Add<S, V, Bf16>(scores, at, keys, unit);
+                Add<S, V, Bf16>(scores, at, keys, scale);
                 break;
             default:
-                Add<S, V, F16>(scores, at, keys, unit);
+                Add<S, V, F16>(scores, at, keys, scale);
                 break;
         }
     }
 
-    private void Add<S, V, T>(float* scores, long at, int keys, float unit)
+    private void Add<S, V, T>(float* scores, long at, int keys, float scale)
         where S : struct, ISimd<V>
         where V : unmanaged
         where T : struct, IElement
@@ -112,12 +115,12 @@ internal readonly unsafe struct MaskView
         {
             for (; j + S.Width <= keys; j += S.Width)
             {
-                S.Store(scores + j, S.Fma(T.Load<S, V>(_data, at + j), S.Create(unit), S.Load(scores + j)));
+                S.Store(scores + j, S.Fma(S.Load(scores + j), S.Create(scale), T.Load<S, V>(_data, at + j)));
             }
         }
         for (; j < keys; j++)
         {
-            scores[j] = MathF.FusedMultiplyAdd(T.Load<SimdScalar, float>(_data, at + (j * _key)), unit, scores[j]);
+            scores[j] = MathF.FusedMultiplyAdd(scores[j], scale, T.Load<SimdScalar, float>(_data, at + (j * _key)));
         }
     }
 }
@@ -153,6 +156,21 @@ internal readonly unsafe struct BiasGradient
 
     public bool SharedByKeys => Exists && _key == 0;
 
+    /// <summary>Adds the gradient of one query to the element that all its keys share.</summary>
+    public void AddToRow(float gradient, long b, long h, long i)
+    {
+        long at = (b * _batch) + (h * _head) + (i * _query);
+        if (_sums)
+        {
+            ((double*)_data)[at] += gradient;
+        }
+        else
+        {
+            ((float*)_data)[at] += gradient;
+        }
+    }
+
+    /// <summary>Adds a row of the gradients of scores. Not for a bias that keys share.</summary>
     public void Add(float* gradient, long b, long h, long i, long firstKey, int keys)
     {
         long at = (b * _batch) + (h * _head) + (i * _query) + (firstKey * _key);
@@ -162,16 +180,6 @@ internal readonly unsafe struct BiasGradient
             return;
         }
         var to = (double*)_data + at;
-        if (_key == 0)
-        {
-            double sum = 0;
-            for (int j = 0; j < keys; j++)
-            {
-                sum += gradient[j];
-            }
-            *to += sum;
-            return;
-        }
         for (int j = 0; j < keys; j++)
         {
             to[j] += gradient[j];

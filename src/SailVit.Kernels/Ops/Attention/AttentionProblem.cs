@@ -1,13 +1,10 @@
-using SailVit.Kernels.Interop;
+using SailVit.Kernels.Backends.Cpu;
 
 namespace SailVit.Kernels.Ops.Attention;
 
 /// <summary>What forward and backward kernels share. Lives on the stack of the call.</summary>
 internal unsafe struct AttentionProblem
 {
-    public const float Log2E = 1.44269504f;
-    public const float Ln2 = 0.693147181f;
-
     public Sequence* Sequences;
     public long SequenceCount;
     public long Heads;
@@ -18,10 +15,17 @@ internal unsafe struct AttentionProblem
     /// <summary>Channels per head, D.</summary>
     public int Width;
 
-    /// <summary>scale·log2(e), in two parts: scores are kept in units of log2, so that softmax is 2^x.</summary>
-    public float Unit;
-    public float UnitRest;
     public double Scale;
+
+    /// <summary>Whether rows of scores are multiplied by the scale. Otherwise they stay Q·Kᵀ, which rounds least, and the scale
+    /// is part of <see cref="Power"/>.</summary>
+    public bool ScalesScores;
+
+    /// <summary>Natural logarithms per unit of score.</summary>
+    public double ScoreUnit;
+
+    /// <summary>From scores to powers of two.</summary>
+    public Exp2Unit Power;
 
     /// <summary>Query i attends to keys 0 … i (aligned at the top left, as torch does).</summary>
     public bool Causal;
@@ -38,12 +42,19 @@ internal unsafe struct AttentionProblem
     /// <summary>Row length of float32 scratch: full cache lines.</summary>
     public readonly int PaddedWidth => (Width + 15) & ~15;
 
+    /// <summary>|scale|; its sign is in the packed queries.</summary>
+    public readonly float Magnitude => (float)Math.Abs(Scale);
+
+    public readonly float QuerySign => Scale < 0 ? -1 : 1;
+
+    /// <summary>Sets what follows from scale and mask.</summary>
     public void SetScale(double scale)
     {
-        double unit = scale * Math.Log2(Math.E);
         Scale = scale;
-        Unit = (float)unit;
-        UnitRest = float.IsFinite(Unit) ? (float)(unit - Unit) : 0;
+        // A bias is added in natural logarithms. The range keeps products of Power finite; zero is outside it.
+        ScalesScores = Mask.IsAdditive || Math.Abs(scale) is not (> 1e-30 and < 1e30);
+        ScoreUnit = ScalesScores ? 1 : Math.Abs(scale);
+        Power = new(ScoreUnit * Math.Log2(Math.E));
     }
 
     /// <summary>Keys that queries below <paramref name="queryEnd"/> may attend to.</summary>

@@ -4,40 +4,44 @@ using SailVit.Kernels.Backends.Cpu.Gemm;
 
 namespace SailVit.Kernels.Ops.Attention;
 
-/// <summary>Row work between the matrix products of attention. Scores are in units of log2.</summary>
+/// <summary>Row work between the matrix products of attention. </summary>
 internal static unsafe class AttentionScores
 {
-    // Channels summed in one chain: longer ones lose more than stock's.
-    private const int DepthBlock = 128;
+    /// <summary>Channels of Q·Kᵀ summed in one chain: longer ones lose more than stock's.</summary>
+    public const int ScoreDepth = 32;
+
+    /// <summary>Channels of dO·Vᵀ summed in one chain: what is left of it after subtracting Δ can be small.</summary>
+    public const int SlopeDepth = 16;
+
+    /// <summary>Keys of P·V summed in one chain: probabilities have one sign, so that a long chain's rounding grows.</summary>
+    public const int ValueDepth = 32;
 
     /// <summary>Rows times packed columns [first, first + count): scores, or dO·Vᵀ.</summary>
-    public static void Multiply<S, V>(float* rows, int step, int count, PackedMatrix columns, long first, int columnCount, float* to, int toStep) where S : struct, ISimd<V> where V : unmanaged
+    public static void Multiply<S, V>(float* rows, int step, int count, PackedMatrix columns, long first, int columnCount, float* to, int toStep, int depthBlock) where S : struct, ISimd<V> where V : unmanaged
     {
-        for (long d = 0; d < columns.Depth; d += DepthBlock)
+        for (long d = 0; d < columns.Depth; d += depthBlock)
         {
             var from = columns.Data + (first * columns.Depth) + (d * PackedMatrix.PanelColumns);
-            GemmTiles.Run<S, V>(new(rows + d, step, 1), count, from, columns.Depth, Math.Min(DepthBlock, columns.Depth - d), columnCount, to, toStep, add: d > 0);
+            GemmTiles.Run<S, V>(new(rows + d, step, 1), count, from, columns.Depth, Math.Min(depthBlock, columns.Depth - d), columnCount, to, toStep, add: d > 0);
         }
     }
 
-    /// <summary>Rows of a block times scale·log2(e), as float32.</summary>
-    public static void ScaleQueries<S, V>(in AttentionProblem p, MatrixView q, long first, long rows, float* to) where S : struct, ISimd<V> where V : unmanaged
+    /// <summary>Rows of a block as float32, with the sign of the scale.</summary>
+    public static void CopyQueries<S, V>(in AttentionProblem p, MatrixView q, long first, long rows, float* to) where S : struct, ISimd<V> where V : unmanaged
     {
         int step = p.PaddedWidth;
-        V unit = S.Create(p.Unit), rest = S.Create(p.UnitRest);
         for (long r = 0; r < rows; r++)
         {
             var row = to + (r * step);
             q.CopyRow<S, V>(first + r, 0, p.Width, row);
-            for (int d = 0; d < p.Width; d += S.Width)
+            if (p.QuerySign < 0)
             {
-                var x = S.Load(row + d);
-                S.Store(row + d, S.Fma(x, unit, S.Mul(x, rest)));
+                Scale<S, V>(row, p.Width, -1);
             }
         }
     }
 
-    /// <summary>Adds the mask and hides what lies after the diagonal or after the last key.</summary>
+    /// <summary>Scales if that is not left to the power, adds the mask and hides what lies after the diagonal or after the last key.</summary>
     /// <param name="p">The problem.</param>
     /// <param name="scores">One row, padded to full vectors.</param>
     /// <param name="b">Sequence.</param>
@@ -46,11 +50,15 @@ internal static unsafe class AttentionScores
     /// <param name="firstKey">Key of scores[0].</param>
     /// <param name="keys">Valid scores.</param>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Hide<S, V>(in AttentionProblem p, float* scores, long b, long h, long i, long firstKey, int keys) where S : struct, ISimd<V> where V : unmanaged
+    public static void Mask<S, V>(in AttentionProblem p, float* scores, long b, long h, long i, long firstKey, int keys) where S : struct, ISimd<V> where V : unmanaged
     {
+        if (p.ScalesScores && !p.Mask.IsAdditive)
+        {
+            Scale<S, V>(scores, keys, p.Magnitude);
+        }
         if (p.Mask.Exists)
         {
-            p.Mask.AddTo<S, V>(scores, b, h, i, firstKey, keys, AttentionProblem.Log2E);
+            p.Mask.AddTo<S, V>(scores, b, h, i, firstKey, keys, p.Magnitude);
         }
         int visible = p.Causal ? (int)Math.Clamp(i + 1 - firstKey, 0, keys) : keys;
         int padded = (keys + S.Width - 1) & -S.Width;
@@ -60,13 +68,14 @@ internal static unsafe class AttentionScores
         }
     }
 
-    /// <summary>One step of the online softmax of a row: scores become 2^(score − max).</summary>
+    /// <summary>One step of the online softmax of a row: scores become powers of score − max.</summary>
     /// <param name="scores">One row, padded with −∞ to full vectors.</param>
     /// <param name="keys">Valid scores.</param>
+    /// <param name="unit">From scores to powers of two.</param>
     /// <param name="max">Largest score so far; −∞ at the beginning and while everything was masked.</param>
     /// <param name="sum">Sum of the powers so far.</param>
     /// <returns>What earlier results must be multiplied by; 1 where the maximum did not move.</returns>
-    public static float Exponentiate<S, V>(float* scores, int keys, ref float max, ref float sum) where S : struct, ISimd<V> where V : unmanaged
+    public static float Exponentiate<S, V>(float* scores, int keys, in Exp2Unit unit, ref float max, ref float sum) where S : struct, ISimd<V> where V : unmanaged
     {
         var largest = S.Load(scores);
         for (int j = S.Width; j < keys; j += S.Width)
@@ -76,20 +85,31 @@ internal static unsafe class AttentionScores
         float correction = 1, block = S.HorizontalMax(largest);
         if (block > max)
         {
-            correction = SimdMath.Exp2<SimdScalar, float>(max - block);
+            correction = SimdMath.Exp2<SimdScalar, float>(max - block, unit);
             sum *= correction;
             max = block;
         }
         // Fully masked so far: 2^(−∞ − 0) = 0 instead of 2^(−∞ + ∞).
         var origin = S.Create(float.IsNegativeInfinity(max) ? 0 : max);
-        var total = S.Zero;
-        for (int j = 0; j < keys; j += S.Width)
+        // Two chains of sums, so that neither is long at narrow widths.
+        V even = S.Zero, odd = S.Zero;
+        int j1 = 0;
+        for (; j1 + S.Width < keys; j1 += 2 * S.Width)
         {
-            var power = SimdMath.Exp2<S, V>(S.Sub(S.Load(scores + j), origin));
-            S.Store(scores + j, power);
-            total = S.Add(total, power);
+            var first = SimdMath.Exp2<S, V>(S.Sub(S.Load(scores + j1), origin), unit);
+            var second = SimdMath.Exp2<S, V>(S.Sub(S.Load(scores + j1 + S.Width), origin), unit);
+            S.Store(scores + j1, first);
+            S.Store(scores + j1 + S.Width, second);
+            even = S.Add(even, first);
+            odd = S.Add(odd, second);
         }
-        sum += S.Sum(total);
+        if (j1 < keys)
+        {
+            var last = SimdMath.Exp2<S, V>(S.Sub(S.Load(scores + j1), origin), unit);
+            S.Store(scores + j1, last);
+            even = S.Add(even, last);
+        }
+        sum += S.Sum(S.Add(even, odd));
         return correction;
     }
 
@@ -103,42 +123,53 @@ internal static unsafe class AttentionScores
         }
     }
 
-    /// <summary>dots[i] = Σ over d of a[i, d]·b[i, d].</summary>
-    /// <remarks>Sums are made in the order of <see cref="Multiply"/>. Where one key has all the
-    /// weight, dO·V and dO·O are then the same number, and their difference is 0 rather than what rounding left.
-    /// Four rows at a time, because a chain waits for each of its sums.</remarks>
-    public static void RowDots<S, V>(float* a, int step, MatrixView b, float* scratch, float* dots) where S : struct, ISimd<V> where V : unmanaged
+    /// <summary>Σ a·b in the order of dO·Vᵀ, to the bit.</summary>
+    public static float DotAsMultiplied(float* a, float* b, int width)
     {
-        const int Rows = 4;
-        int width = (int)b.Columns;
-        for (long i = 0; i < b.Rows; i += Rows)
+        float total = 0;
+        for (int block = 0; block < width; block += SlopeDepth)
         {
-            // The last group repeats its last row.
-            long last = b.Rows - 1, i1 = Math.Min(i + 1, last), i2 = Math.Min(i + 2, last), i3 = Math.Min(i + 3, last);
-            float* b0 = scratch, b1 = b0 + width, b2 = b1 + width, b3 = b2 + width;
-            b.CopyRow<S, V>(i, 0, width, b0);
-            b.CopyRow<S, V>(i1, 0, width, b1);
-            b.CopyRow<S, V>(i2, 0, width, b2);
-            b.CopyRow<S, V>(i3, 0, width, b3);
-            float* a0 = a + (i * step), a1 = a + (i1 * step), a2 = a + (i2 * step), a3 = a + (i3 * step);
-            float t0 = 0, t1 = 0, t2 = 0, t3 = 0;
-            for (int block = 0; block < width; block += DepthBlock)
+            float sum = 0;
+            for (int d = block; d < Math.Min(width, block + SlopeDepth); d++)
             {
-                float s0 = 0, s1 = 0, s2 = 0, s3 = 0;
-                for (int d = block; d < Math.Min(width, block + DepthBlock); d++)
-                {
-                    s0 = MathF.FusedMultiplyAdd(a0[d], b0[d], s0);
-                    s1 = MathF.FusedMultiplyAdd(a1[d], b1[d], s1);
-                    s2 = MathF.FusedMultiplyAdd(a2[d], b2[d], s2);
-                    s3 = MathF.FusedMultiplyAdd(a3[d], b3[d], s3);
-                }
-                (t0, t1, t2, t3) = (t0 + s0, t1 + s1, t2 + s2, t3 + s3);
+                sum = MathF.FusedMultiplyAdd(a[d], b[d], sum);
             }
-            dots[i] = t0;
-            dots[i1] = t1;
-            dots[i2] = t2;
-            dots[i3] = t3;
+            total += sum;
         }
+        return total;
+    }
+
+    /// <summary>Σ a·b rounded once. Two chains, because each sum waits for the one before.</summary>
+    public static float DotInDouble(float* a, float* b, int width)
+    {
+        double even = 0, odd = 0;
+        int d = 0;
+        for (; d + 1 < width; d += 2)
+        {
+            even += (double)a[d] * b[d];
+            odd += (double)a[d + 1] * b[d + 1];
+        }
+        return (float)(even + odd + (d < width ? (double)a[d] * b[d] : 0));
+    }
+
+    /// <summary>Σ a·b over full vectors and the rest, in four chains so that none is long.</summary>
+    public static float Dot<S, V>(float* a, float* b, int count) where S : struct, ISimd<V> where V : unmanaged
+    {
+        V s0 = S.Zero, s1 = S.Zero, s2 = S.Zero, s3 = S.Zero;
+        int j = 0;
+        for (; j + (4 * S.Width) <= count; j += 4 * S.Width)
+        {
+            s0 = S.Fma(S.Load(a + j), S.Load(b + j), s0);
+            s1 = S.Fma(S.Load(a + j + S.Width), S.Load(b + j + S.Width), s1);
+            s2 = S.Fma(S.Load(a + j + (2 * S.Width)), S.Load(b + j + (2 * S.Width)), s2);
+            s3 = S.Fma(S.Load(a + j + (3 * S.Width)), S.Load(b + j + (3 * S.Width)), s3);
+        }
+        float total = S.Sum(S.Add(S.Add(s0, s1), S.Add(s2, s3)));
+        for (; j < count; j++)
+        {
+            total = MathF.FusedMultiplyAdd(a[j], b[j], total);
+        }
+        return total;
     }
 
     /// <summary>Stores factor·row; rows of outputs have adjacent channels.</summary>

@@ -25,8 +25,8 @@ internal readonly unsafe struct BackwardScratch
         Maxima = GradQ + queryFloats;
         Deltas = Maxima + Padded(queries);
         LseGrads = Deltas + Padded(queries);
-        Inverses = LseGrads + Padded(queries);
-        Scores = Inverses + Padded(queries);
+        Totals = LseGrads + Padded(queries);
+        Scores = Totals + Padded(queries);
         Slopes = Scores + ScoreFloats;
     }
 
@@ -42,20 +42,20 @@ internal readonly unsafe struct BackwardScratch
     public float* GradK { get; }
     public float* GradV { get; }
 
-    /// <summary>Scaled queries, row-major; and packed.</summary>
+    /// <summary>Queries, row-major; and packed.</summary>
     public float* Queries { get; }
     public float* QueryRows { get; }
 
-    /// <summary>r·dO, row-major; and packed.</summary>
+    /// <summary>dO, row-major; and packed.</summary>
     public float* Grads { get; }
     public float* GradRows { get; }
     public float* GradQ { get; }
     public float* Maxima { get; }
     public float* Deltas { get; }
     public float* LseGrads { get; }
-    public float* Inverses { get; }
+    public float* Totals { get; }
 
-    /// <summary>Scores, then P̃, of one block.</summary>
+    /// <summary>Scores, then P, of one block.</summary>
     public float* Scores { get; }
 
     /// <summary>dO·Vᵀ, then dS, of one block.</summary>
@@ -87,6 +87,6 @@ internal readonly unsafe struct BackwardScratch
 
     private static long QueryFloats(int width, long queries) => Math.Max(Padded(PackedMatrix.FloatsOf(queries, width)), queries * PaddedWidth(width));
 
-    // Also holds four rows of the output: enough for AttentionCall.MaxWidth.
+    // Also holds a row of the output: enough for AttentionCall.MaxWidth.
     private const long ScoreFloats = AttentionBackward.QueryBlock * AttentionBackward.KeyBlock;
 }
