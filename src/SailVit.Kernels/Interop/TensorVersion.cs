@@ -6,7 +6,24 @@ namespace SailVit.Kernels.Interop;
 internal static unsafe class TensorVersion
 {
     /// <summary>The version; -1 for inference tensors, which are not counted.</summary>
-    public static long Of(Tensor tensor)
+    public static long Of(Tensor tensor) =>
+        // Asked for an inference tensor's version, libtorch writes a backtrace to standard error.
+        Call("aten::is_inference\0"u8, tensor) == 0 ? Call("aten::_version\0"u8, tensor) : -1;
+
+    /// <summary>Whether libtorch counts changes of all these tensors.</summary>
+    public static bool IsCounted(params ReadOnlySpan<Tensor> tensors)
+    {
+        foreach (var tensor in tensors)
+        {
+            if (Of(tensor) < 0)
+            {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    private static long Call(ReadOnlySpan<byte> op, Tensor tensor)
     {
         // The dispatcher takes the handle on its stack over.
         nint handle;
@@ -15,7 +32,7 @@ internal static unsafe class TensorVersion
             return -1;
         }
         ulong stack = (ulong)handle;
-        fixed (byte* name = "aten::_version\0"u8, overload = "\0"u8)
+        fixed (byte* name = op, overload = "\0"u8)
         {
             return Shim.torch_call_dispatcher(name, overload, &stack, Shim.AbiVersion) == 0 ? (long)stack : -1;
         }

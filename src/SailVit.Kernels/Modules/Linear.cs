@@ -74,7 +74,16 @@ public sealed class Linear : Module<Tensor, Tensor>, IResidualBranch
             _packed.Dispose();
             return functional.linear(x, _weight, _bias, _activation, residual);
         }
-        return functional.linear(x, _packed.Get(_weight), _bias, _activation, residual);
+        using var packed = _packed.Rent(_weight);
+        return functional.linear(x, packed.Weight, _bias, _activation, residual);
+    }
+
+    // Who takes the state_dict may write past libtorch's count of changes, as Module.load does.
+    /// <inheritdoc/>
+    public override Dictionary<string, Tensor> state_dict(Dictionary<string, Tensor>? destination = null, string? prefix = null)
+    {
+        _packed.Dispose();
+        return base.state_dict(destination, prefix);
     }
 
     // Module.to(dtype) sets the property of a parameter's name and leaves the rest to it.

@@ -64,7 +64,16 @@ public sealed class SwiGLU : Module<Tensor, Tensor>, IResidualBranch
             _packed.Dispose();
             return functional.linear_swiglu(x, _fc1.weight, _fc3.weight, _fc1.bias, _fc3.bias);
         }
-        return functional.linear_swiglu(x, _packed.Get(_fc1.weight, _fc3.weight), _fc1.bias, _fc3.bias);
+        using var packed = _packed.Rent(_fc1.weight, _fc3.weight);
+        return functional.linear_swiglu(x, packed.Weight, _fc1.bias, _fc3.bias);
+    }
+
+    // As in Linear.
+    /// <inheritdoc/>
+    public override Dictionary<string, Tensor> state_dict(Dictionary<string, Tensor>? destination = null, string? prefix = null)
+    {
+        _packed.Dispose();
+        return base.state_dict(destination, prefix);
     }
 
     /// <inheritdoc/>

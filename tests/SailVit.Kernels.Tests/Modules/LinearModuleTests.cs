@@ -63,6 +63,59 @@ public sealed class LinearModuleTests
     }
 
     [Fact]
+    public void InferenceMode_SeesEveryChangeOfTheWeight()
+    {
+        using var scope = NewDisposeScope();
+        using var own = LinearDispatch.Use(LinearPath.Own);
+        using var before = new Linear(40, 70);
+        using var mode = inference_mode();
+        using var inside = new Linear(40, 70);
+        var x = randn(5, 40);
+        foreach (var linear in new[] { before, inside })
+        {
+            linear.forward(x);
+            linear.weight.mul_(2);
+            Assert.True(linear.forward(x).allclose(nn.functional.linear(x, linear.weight, linear.bias), rtol: 1e-4, atol: 1e-5));
+        }
+    }
+
+    [Fact]
+    public void Load_ReachesThePackedWeights()
+    {
+        using var scope = NewDisposeScope();
+        using var own = LinearDispatch.Use(LinearPath.Own);
+        using var noGrad = no_grad();
+        using var from = new SwiGLU(40, 70);
+        using var to = new SwiGLU(40, 70);
+        var x = randn(5, 40);
+        to.forward(x);
+        using var file = new MemoryStream();
+        from.save(file);
+        to.load(new MemoryStream(file.ToArray()));
+        Assert.True(Bits.Same(from.forward(x), to.forward(x)));
+    }
+
+    [Fact]
+    public void TrainingOnOneThread_LeavesInferenceOnAnotherItsPackedWeights()
+    {
+        using var scope = NewDisposeScope();
+        using var own = LinearDispatch.Use(LinearPath.Own);
+        using var swiglu = new SwiGLU(64, 64);
+        var x = randn(8, 64);
+        void Run(bool graph)
+        {
+            using var path = LinearDispatch.Use(LinearPath.Own);
+            using var mode = set_grad_enabled(graph);
+            for (int i = 0; i < 300; i++)
+            {
+                swiglu.forward(x).Dispose();
+            }
+        }
+        var failure = Record.Exception(() => Parallel.Invoke(() => Run(true), () => Run(false), () => Run(true), () => Run(false)));
+        Assert.Null(failure);
+    }
+
+    [Fact]
     public void Linear_ConvertsToAnotherType()
     {
         using var scope = NewDisposeScope();

@@ -35,6 +35,23 @@ public sealed class CheckpointTests
     }
 
     [Fact]
+    public void FunctionMayReturnAParameterItself()
+    {
+        using var scope = NewDisposeScope();
+        var parameter = ones(4, requires_grad: true);
+        F.checkpoint(_ => parameter, ones(4, requires_grad: true)).sum().backward();
+        Assert.True(parameter.is_leaf);
+        Assert.Equal([1, 1, 1, 1], Values(parameter.grad!));
+    }
+
+    [Fact]
+    public void NullFromTheFunction_IsNamed()
+    {
+        using var x = ones(4, requires_grad: true);
+        Assert.Contains("null", Assert.Throws<InvalidOperationException>(() => F.checkpoint(_ => null!, x)).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void RandomStateAfterBackward_IsAsIfNothingWasRecomputed()
     {
         float Draw(bool checkpointed)

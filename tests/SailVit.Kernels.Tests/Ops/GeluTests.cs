@@ -151,6 +151,19 @@ public sealed class GeluTests
     }
 
     [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void InPlace_LeavesNoTensorBehind(bool graph)
+    {
+        using var x = randn(3, 4, requires_grad: graph);
+        using var y = x * 2;
+        functional.gelu(y, inplace: true).Dispose();
+        long before = Tensor.TotalCount;
+        functional.gelu(y, inplace: true).Dispose();
+        Assert.Equal(before, Tensor.TotalCount);
+    }
+
+    [Theory]
     [MemberData(nameof(Names))]
     public void BadArguments_AreNamed(string name)
     {

@@ -136,6 +136,26 @@ public sealed class LayerScaleTests
         Assert.Equal([0, 4], functional.layer_scale_add(ones(0, 4), ones(0, 4), ones(4), 0.5, training: true).shape);
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void BranchIsKeptOnlyForTheGradientOfGamma(bool gammaWanted)
+    {
+        using var scope = NewDisposeScope();
+        var x = ones(2, 4).requires_grad_();
+        var branch = x * 3;
+        var gamma = full(4, 2f).requires_grad_(gammaWanted);
+        var y = functional.layer_scale_add(x, branch, gamma).sum();
+        // libtorch refuses backward where something kept was changed.
+        branch.zero_();
+        var failure = Record.Exception(() => y.backward());
+        Assert.Equal(gammaWanted, failure is not null);
+        if (!gammaWanted)
+        {
+            Assert.True(x.grad!.allclose(full(2, 4, 7f)));
+        }
+    }
+
     [Fact]
     public void RandomConfigurations_MatchReference() => RandomConfigs.Run("layer_scale_add", (random, seed) =>
     {

@@ -32,7 +32,9 @@ internal sealed class CheckpointFunction : OpFunction<CheckpointFunction, Checkp
         _inForward = true;
         try
         {
-            return new([state.Function(inputs[0]!)], [inputs[0]]);
+            var output = state.Function(inputs[0]!) ?? throw new InvalidOperationException("The function returned null; it must return a tensor.");
+            // A parameter itself must not become this node's output: its gradient would come back here for ever.
+            return new([output.requires_grad && output.is_leaf ? output.detach() : output], [inputs[0]]);
         }
         finally
         {

@@ -19,8 +19,14 @@ internal sealed class ActivationFunction<F> : OpFunction<ActivationFunction<F>, 
         {
             return inplace ? InPlace(x) : Compute(x);
         }
+        if (!inplace)
+        {
+            return Run(NoState, x)[0];
+        }
         // Backward needs the input that in-place overwrites: a copy is kept, as libtorch does.
-        return inplace ? x.copy_(Run(NoState, x.clone())[0]).alias() : Run(NoState, x)[0];
+        using var copy = x.clone();
+        using var y = Run(NoState, copy)[0];
+        return x.copy_(y).alias();
     }
 
     protected override ForwardResult Forward(object state, Tensor?[] inputs) => new([Compute(inputs[0]!)], [inputs[0]]);
@@ -60,7 +66,7 @@ internal sealed class ActivationFunction<F> : OpFunction<ActivationFunction<F>, 
         RowMap.For(default(ActivationForward<F>), new() { A = rows, Y = rows });
         // A torch op on an empty view counts as a change of x: a graph that saved x notices.
         using var none = x.narrow(0, 0, 0);
-        none.zero_();
+        none.zero_().Dispose();
         return x.alias();
     }
 }

@@ -18,7 +18,10 @@ internal sealed unsafe class LayerScaleFunction : OpFunction<LayerScaleFunction,
         NeedsGraph(residual, branch, gamma) ? Run(NoState, residual, branch, gamma, keep)[0] : Compute(residual, branch, gamma, keep);
 
     protected override ForwardResult Forward(object state, Tensor?[] inputs) =>
-        new([Compute(inputs[Residual]!, inputs[Branch]!, inputs[Gamma], inputs[Keep])], [inputs[Branch], inputs[Gamma], inputs[Keep]]);
+        new([Compute(inputs[Residual]!, inputs[Branch]!, inputs[Gamma], inputs[Keep])], [BranchForGamma(inputs), inputs[Gamma], inputs[Keep]]);
+
+    // Only dγ reads the branch: otherwise an activation would be kept for nothing.
+    private static Tensor? BranchForGamma(Tensor?[] inputs) => inputs[Gamma] is { requires_grad: true } ? inputs[Branch] : null;
 
     private static Tensor Compute(Tensor residual, Tensor branch, Tensor? gamma, Tensor? keep)
     {
@@ -27,7 +30,14 @@ internal sealed unsafe class LayerScaleFunction : OpFunction<LayerScaleFunction,
         using var b = Rows.Of(branch, 1);
         using var scale = new FloatRow(gamma, r.Width);
         var output = Allocate.Empty(view.Sizes, view.DType, view);
-        var args = Arguments(b, scale, keep, view) with { Residual = r.Data, ResidualStride = r.Stride, Y = new TensorView(output).Data };
+        var args = Arguments(r, scale, keep, view) with
+        {
+            Residual = r.Data,
+            ResidualStride = r.Stride,
+            Branch = b.Data,
+            BranchStride = b.Stride,
+            Y = new TensorView(output).Data,
+        };
         ElementDispatch.For(view.DType, new ForwardCall(args));
         return output;
     }
@@ -38,18 +48,20 @@ internal sealed unsafe class LayerScaleFunction : OpFunction<LayerScaleFunction,
         {
             return [null, null, null, null];
         }
-        var (branch, gamma) = (saved[0]!, saved[1]);
-        var view = new TensorView(branch);
+        var (branch, gamma) = (saved[0], saved[1]);
+        var view = new TensorView(dy);
         using var b = Rows.Of(branch, 1);
         using var incoming = Rows.Of(dy, 1);
-        using var scale = new FloatRow(gamma, b.Width);
-        var chunks = RowChunks.Of(b.Count);
-        using var partials = Workspace.Rent(needed[Gamma] ? chunks.Count * b.Width * sizeof(float) : 0);
+        using var scale = new FloatRow(gamma, incoming.Width);
+        var chunks = RowChunks.Of(incoming.Count);
+        using var partials = Workspace.Rent(needed[Gamma] ? chunks.Count * incoming.Width * sizeof(float) : 0);
         var dBranch = needed[Branch] ? Allocate.Empty(view.Sizes, view.DType, view) : null;
         if (dBranch is not null || needed[Gamma])
         {
-            var args = Arguments(b, scale, saved[2], view) with
+            var args = Arguments(incoming, scale, saved[2], view) with
             {
+                Branch = b.Data,
+                BranchStride = b.Stride,
                 Dy = incoming.Data,
                 DyStride = incoming.Stride,
                 Y = dBranch is null ? null : new TensorView(dBranch).Data,
@@ -58,20 +70,18 @@ internal sealed unsafe class LayerScaleFunction : OpFunction<LayerScaleFunction,
             };
             ElementDispatch.For(view.DType, new BackwardCall(args, chunks.Count));
         }
-        var dGamma = needed[Gamma] ? SumChunks.ToTensor(partials.Floats, chunks.Count, b.Width, gamma!) : null;
+        var dGamma = needed[Gamma] ? SumChunks.ToTensor(partials.Floats, chunks.Count, incoming.Width, gamma!) : null;
         // The residual's gradient is the incoming one.
         return [needed[Residual] ? dy.alias() : null, dBranch, dGamma, null];
     }
 
-    private static LayerScaleArgs Arguments(in Rows branch, in FloatRow gamma, Tensor? keep, in TensorView view) => new()
+    private static LayerScaleArgs Arguments(in Rows rows, in FloatRow gamma, Tensor? keep, in TensorView view) => new()
     {
-        Branch = branch.Data,
-        BranchStride = branch.Stride,
         Gamma = gamma.Data,
         Keep = keep is null ? null : (float*)new TensorView(keep).Data,
-        RowsPerSample = Math.Max(1, branch.Count / Math.Max(1, view.Rank > 1 ? view.Size(0) : 1)),
-        Rows = branch.Count,
-        Width = branch.Width,
+        RowsPerSample = Math.Max(1, rows.Count / Math.Max(1, view.Rank > 1 ? view.Size(0) : 1)),
+        Rows = rows.Count,
+        Width = rows.Width,
     };
 
     private readonly struct ForwardCall(LayerScaleArgs args) : IElementCall
