@@ -99,7 +99,7 @@ public sealed unsafe class GemmTests
     {
         long block = Gemm.BlockRows(rows, depth);
         Assert.Equal(0, block % GemmTile.MaxRows);
-        Assert.InRange(block, GemmTile.MaxRows, 192);
+        Assert.InRange(block, GemmTile.MaxRows, 342);
         long blocks = (rows + block - 1) / block;
         // The last block is short of the others by less than one tile per block.
         Assert.True((blocks * block) - rows < blocks * GemmTile.MaxRows);
