@@ -18,6 +18,11 @@ public sealed class SimdMathTests
         public V Apply<S, V>(V a, V b, V c) where S : struct, ISimd<V> where V : unmanaged => SimdMath.Sigmoid<S, V>(a);
     }
 
+    private sealed class Reciprocal : IVectorFunction
+    {
+        public V Apply<S, V>(V a, V b, V c) where S : struct, ISimd<V> where V : unmanaged => S.ReciprocalAboveOne(a);
+    }
+
     private sealed class Erf : IVectorFunction
     {
         public V Apply<S, V>(V a, V b, V c) where S : struct, ISimd<V> where V : unmanaged => SimdMath.Erf<S, V>(a);
@@ -41,6 +46,15 @@ public sealed class SimdMathTests
     [MemberData(nameof(Widths))]
     public void Sigmoid_IsWithinFourUlp(SimdWidth width) =>
         CheckUlp(SimdProbe.Map(width, new Sigmoid(), Dense(-87, 87)), Dense(-87, 87), v => 1 / (1 + Math.Exp(-v)), 4);
+
+    [Theory]
+    [MemberData(nameof(Widths))]
+    public void ReciprocalAboveOne_IsNearlyRounded(SimdWidth width)
+    {
+        float[] x = [.. Enumerable.Range(0, 400_000).Select(i => MathF.Pow(2, i / 3200f)), .. Enumerable.Range(0, 1 << 20).Select(i => BitConverter.Int32BitsToSingle(0x3f800000 + (i * 8)))];
+        CheckUlp(SimdProbe.Map(width, new Reciprocal(), x), x, v => 1 / v, 0.55);
+        Assert.Equal([1, 0, float.NaN], SimdProbe.Map(width, new Reciprocal(), [1, float.PositiveInfinity, float.NaN]));
+    }
 
     [Theory]
     [MemberData(nameof(Widths))]

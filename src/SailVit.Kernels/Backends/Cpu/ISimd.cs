@@ -39,6 +39,9 @@ internal unsafe interface ISimd<V> where V : unmanaged
     static abstract V Mul(V a, V b);
     static abstract V Div(V a, V b);
 
+    /// <summary>1 / a for a of at least 1, infinity included; error below 0.55 ulp. Division is the slowest instruction of an activation.</summary>
+    static abstract V ReciprocalAboveOne(V a);
+
     /// <summary>a·b + c, rounded once.</summary>
     static abstract V Fma(V a, V b, V c);
 

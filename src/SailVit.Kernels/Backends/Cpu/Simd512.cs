@@ -84,6 +84,20 @@ internal readonly unsafe struct Simd512 : ISimd<Vector512<float>>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<float> Div(Vector512<float> a, Vector512<float> b) => a / b;
 
+    // 14 bits, then one Newton step: its error, squared, is below 2^-27. An infinite a would make the step NaN.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<float> ReciprocalAboveOne(Vector512<float> a)
+    {
+        if (!Avx512F.IsSupported)
+        {
+            return Vector512<float>.One / a;
+        }
+        var guess = Avx512F.Reciprocal14(a);
+        var error = Vector512.FusedMultiplyAdd(-a, guess, Vector512<float>.One);
+        var step = Vector512.FusedMultiplyAdd(guess, error, guess);
+        return Vector512.ConditionalSelect(Vector512.Equals(a, Vector512.Create(float.PositiveInfinity)), Vector512<float>.Zero, step);
+    }
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<float> Fma(Vector512<float> a, Vector512<float> b, Vector512<float> c) => Vector512.FusedMultiplyAdd(a, b, c);
 

@@ -56,7 +56,7 @@ internal static class SimdMath
     /// <summary>1 / (1 + e^−x).</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V Sigmoid<S, V>(V x) where S : struct, ISimd<V> where V : unmanaged =>
-        S.Div(S.Create(1f), S.Add(S.Create(1f), Exp<S, V>(S.Sub(S.Zero, x))));
+        S.ReciprocalAboveOne(S.Add(S.Create(1f), Exp<S, V>(S.Sub(S.Zero, x))));
 
     /// <summary>The error function 2/√π · ∫₀ˣ e^−t² dt; error below 1 ulp.</summary>
     /// <remarks>Below 0.9277 an odd polynomial, above it 1 − e^p(|x|), both minimax.

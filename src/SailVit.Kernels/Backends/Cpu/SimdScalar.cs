@@ -39,6 +39,8 @@ internal readonly unsafe struct SimdScalar : ISimd<float>
 
     public static float Div(float a, float b) => a / b;
 
+    public static float ReciprocalAboveOne(float a) => 1 / a;
+
     public static float Fma(float a, float b, float c) => MathF.FusedMultiplyAdd(a, b, c);
 
     public static float NegFma(float a, float b, float c) => MathF.FusedMultiplyAdd(-a, b, c);
