@@ -2,8 +2,8 @@ using SailVit.Bench;
 using SailVit.Bench.Measuring;
 using SailVit.Bench.Models;
 using SailVit.Model.Checkpoints;
-using static TorchSharp.torch;
 using Xunit;
+using static TorchSharp.torch;
 
 namespace SailVit.Model.Tests.Bench;
 
