@@ -19,6 +19,11 @@ internal unsafe struct NormBackwardArgs
     public float* Gamma;
     public float* Statistics;
 
+    /// <summary>X is a sum that was rounded to its type: its statistics are taken again, since those saved are of the unrounded
+    /// sum, and at small widths the difference is all there is.</summary>
+    public bool OfRoundedSum;
+    public double Eps;
+
     /// <summary>Gradient of x in y's type; null if not wanted.</summary>
     public byte* Dx;
 
@@ -71,7 +76,7 @@ internal unsafe struct NormBackward<T, R, N>(NormBackwardArgs args) : ICpuKernel
         long n = _a.Width;
         float* x = RowLoad.Widen<S, V, R>(_a.X + (row * _a.XStride * R.Size), n, buffer);
         float* dy = RowLoad.Widen<S, V, T>(_a.Dy + (row * _a.DyStride * T.Size), n, buffer + n);
-        var statistics = RowStatistics.Load<N>(_a.Statistics, row);
+        var statistics = _a.OfRoundedSum ? RowStatistics.Of<S, V, N>(x, n, _a.Eps) : RowStatistics.Load<N>(_a.Statistics, row);
         var terms = new Terms(x, dy, _a.Gamma, partial, partial + n, statistics);
         var (g, gx) = RowSum.Over<S, V, Terms>(terms, n);
         if (_a.Dx == null && _a.DResidual == null)

@@ -6,6 +6,9 @@ namespace SailVit.Kernels.Ops.Norm;
 /// <summary>What the backward pass of a norm reads and which gradients it must give.</summary>
 internal sealed record NormGradient(NormOptions Options, Tensor X, Tensor Statistics, Tensor? Weight, Tensor? Bias, Tensor Dy, Tensor? DSum)
 {
+    /// <summary>Whether X is the stored sum of input and residual.</summary>
+    public bool OfSum { get; init; }
+
     public bool InputWanted { get; init; }
 
     public bool WeightWanted { get; init; }
@@ -42,6 +45,7 @@ internal sealed class NormFunction<N> : OpFunction<NormFunction<N>, NormOptions>
         }
         return NormOp<N>.Backward(new(state, x, statistics, weight, bias, dy, dSum)
         {
+            OfSum = grads.Length > 1,
             InputWanted = needed[Input],
             WeightWanted = needed[Weight],
             BiasWanted = needed[Bias],

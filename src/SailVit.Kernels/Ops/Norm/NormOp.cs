@@ -127,6 +127,8 @@ internal static unsafe class NormOp<N> where N : unmanaged, INormKind
             DSumStride = dSum.Stride,
             Gamma = gamma.Data,
             Statistics = (float*)new TensorView(g.Statistics).Data,
+            OfRoundedSum = g.OfSum && x.DType != DType.Float32,
+            Eps = g.Options.Eps,
             Dx = dx is null ? null : new TensorView(dx).Data,
             DResidual = dResidual is null ? null : new TensorView(dResidual).Data,
             Partials = affine ? lease.Floats : null,
