@@ -64,7 +64,7 @@ internal static class Comparison
     {
         GC.Collect();
         ResidentMemory.Reset();
-        long before = ResidentMemory.Now;
+        long before = Environment.WorkingSet;
         var contender = new Contender(name, build());
         contender.Encode(photo).Dispose();
         contender.PeakBytes = Math.Max(ResidentMemory.Peak - before, 0);

@@ -3,19 +3,9 @@ using System.Globalization;
 
 namespace SailVit.Cli.Quickstart;
 
-/// <summary>Resident memory and its high-water mark.</summary>
+/// <summary>The high-water mark of resident memory.</summary>
 internal static class ResidentMemory
 {
-    /// <summary>Bytes resident now.</summary>
-    public static long Now
-    {
-        get
-        {
-            using var process = Process.GetCurrentProcess();
-            return process.WorkingSet64;
-        }
-    }
-
     /// <summary>Highest resident bytes since the last <see cref="Reset"/>, or since the start where it cannot be reset.</summary>
     public static long Peak
     {
@@ -31,20 +21,18 @@ internal static class ResidentMemory
     }
 
     /// <summary>Starts a new high-water mark. Linux only (proc(5), clear_refs, value 5).</summary>
-    public static bool Reset()
+    public static void Reset()
     {
         try
         {
             if (OperatingSystem.IsLinux())
             {
                 File.WriteAllText("/proc/self/clear_refs", "5");
-                return true;
             }
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             // A hardened kernel forbids it: the mark then counts from the start of the process.
         }
-        return false;
     }
 }

@@ -14,7 +14,7 @@ internal sealed record FeatureLayers(bool Last, IReadOnlyList<int> Hidden)
     public static string HiddenKey(int layer) => $"hidden.{layer}";
 
     /// <summary>Highest number: InternViT counts the embedding as 0, AIMv2 begins with the first block.</summary>
-    public static int Highest(EncoderConfig config) => config.Family == EncoderFamily.InternVit ? config.Layers : config.Layers - 1;
+    public static int Highest(EncoderConfig config) => config.HiddenStates - 1;
 
     /// <summary>Reads a list such as <c>0,3,last</c>.</summary>
     public static FeatureLayers Parse(string text, EncoderConfig config)

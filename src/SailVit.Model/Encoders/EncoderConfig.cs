@@ -126,6 +126,9 @@ public sealed record EncoderConfig
     /// <summary>Tokens per image, the class token included.</summary>
     public int Tokens => (GridHeight * GridWidth) + (ClassToken ? 1 : 0);
 
+    /// <summary>Hidden states that the encoder can return: one per block, and InternViT's embedding before them.</summary>
+    public int HiddenStates => Family == EncoderFamily.InternVit ? Layers + 1 : Layers;
+
     /// <summary>Number of parameters.</summary>
     public long ParameterCount
     {

@@ -50,18 +50,17 @@ public sealed class VisionTransformer : Module<Tensor, Tensor>
         config.Validate();
         Config = config;
         _blocks = [.. Enumerable.Range(0, config.Layers).Select(i => Parts.Block(config, i))];
+        _finalNorm = config.FinalNorm ? Parts.Norm(config) : null;
         var blocks = ModuleList(_blocks);
         if (config.Family == EncoderFamily.Aimv2)
         {
             _embeddings = new Aimv2Preprocessor(config);
-            _finalNorm = config.FinalNorm ? Parts.Norm(config) : null;
             register_module("preprocessor", _embeddings);
             register_module("trunk", new Container(("blocks", blocks), ("post_trunk_norm", _finalNorm)));
         }
         else
         {
             _embeddings = new InternVitEmbeddings(config);
-            _finalNorm = config.FinalNorm ? Parts.Norm(config) : null;
             register_module("embeddings", _embeddings);
             register_module("encoder", new Container(("layers", blocks), ("norm", _finalNorm)));
         }
@@ -74,7 +73,7 @@ public sealed class VisionTransformer : Module<Tensor, Tensor>
     public bool GradientCheckpointing { get; set; }
 
     /// <summary>How many hidden states <see cref="Encode"/> can return.</summary>
-    public int HiddenStates => Config.Family == EncoderFamily.Aimv2 ? Config.Layers : Config.Layers + 1;
+    public int HiddenStates => Config.HiddenStates;
 
     /// <summary>Encodes images.</summary>
     /// <param name="pixels">[B, 3, H, W], normalised floats of the model's dtype, or uint8 pixels, normalised on the way
