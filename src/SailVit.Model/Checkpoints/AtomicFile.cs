@@ -1,43 +1,54 @@
 namespace SailVit.Model.Checkpoints;
 
 /// <summary>A file that appears under its name only when it is complete: written beside, flushed, renamed.</summary>
-/// <remarks>Disposed without <see cref="Commit"/>, it leaves nothing, and an existing file stays as it was.</remarks>
+/// <remarks>Disposed without <see cref="Commit"/>, it leaves nothing, and an existing file stays as it was. A resumable one
+/// can be kept instead, for a later process to go on with.</remarks>
 public sealed class AtomicFile : IDisposable
 {
     private readonly string _path;
-    private readonly string _beside;
     private readonly FileStream _stream;
-    private bool _committed;
+    private bool _stays;
 
     /// <summary>Creates the file beside its final name.</summary>
     /// <param name="path">Final path; an existing file is replaced on <see cref="Commit"/>.</param>
     /// <param name="size">Bytes that will be written, where known: a full disk is then reported now.</param>
+    /// <param name="resume">Call the incomplete file <see cref="PartialName"/> and go on with the one that is there.</param>
     /// <exception cref="CheckpointException">There is no such folder, no permission or no space.</exception>
-    public AtomicFile(string path, long size = 0)
+    public AtomicFile(string path, long size = 0, bool resume = false)
     {
         _path = path;
         if (path.Length == 0 || path.Contains('\0', StringComparison.Ordinal) || Directory.Exists(path))
         {
             throw new CheckpointException($"{TensorEntry.Show(path)}: is {(path.Length == 0 ? "an empty path" : "a folder")}; the output must be a file.");
         }
-        _beside = $"{Path.GetFullPath(path)}.{Environment.ProcessId:x}-{Guid.NewGuid():N}.tmp";
+        Beside = resume ? PartialName(Path.GetFullPath(path)) : $"{Path.GetFullPath(path)}.{Environment.ProcessId:x}-{Guid.NewGuid():N}.tmp";
+        bool exists = resume && File.Exists(Beside);
         try
         {
-            _stream = new FileStream(_beside, new FileStreamOptions
+            _stream = new FileStream(Beside, new FileStreamOptions
             {
-                Mode = FileMode.CreateNew,
+                Mode = exists ? FileMode.Open : FileMode.CreateNew,
                 Access = FileAccess.Write,
                 Share = FileShare.None,
                 BufferSize = 1 << 16,
-                PreallocationSize = size,
+                PreallocationSize = exists ? 0 : size,
             });
         }
         catch (Exception e) when (IsExpected(e))
         {
-            TryDelete();
+            if (!exists)
+            {
+                TryDelete();
+            }
             throw Failed(e);
         }
     }
+
+    /// <summary>Where the bytes are until they are complete.</summary>
+    internal string Beside { get; }
+
+    /// <summary>Name of a resumable file while it is incomplete.</summary>
+    public static string PartialName(string path) => path + ".partial";
 
     /// <summary>Writes bytes at a position.</summary>
     /// <exception cref="CheckpointException">The disk is full or failed.</exception>
@@ -54,30 +65,51 @@ public sealed class AtomicFile : IDisposable
         }
     }
 
+    /// <summary>Writes the whole file through a stream.</summary>
+    /// <exception cref="CheckpointException">The disk is full or failed.</exception>
+    public void Write(Action<Stream> write)
+    {
+        ArgumentNullException.ThrowIfNull(write);
+        Try(() => write(_stream));
+    }
+
+    /// <summary>Lets everything written so far reach the disk.</summary>
+    /// <exception cref="CheckpointException">The disk is full or failed.</exception>
+    public void Flush() => Try(() => _stream.Flush(flushToDisk: true));
+
+    /// <summary>Leaves the incomplete file where it is, for a later one that resumes it.</summary>
+    /// <exception cref="CheckpointException">The disk is full or failed.</exception>
+    public void Keep()
+    {
+        Flush();
+        _stays = true;
+    }
+
     /// <summary>Puts the complete file in its place.</summary>
     /// <exception cref="CheckpointException">The disk is full or failed; nothing is left.</exception>
     public void Commit()
     {
-        try
-        {
-            _stream.Flush(flushToDisk: true);
-            _stream.Dispose();
-            File.Move(_beside, Path.GetFullPath(_path), overwrite: true);
-            _committed = true;
-        }
-        catch (Exception e) when (IsExpected(e))
-        {
-            throw Failed(e);
-        }
+        Complete();
+        Rename();
     }
+
+    /// <summary>The first half of <see cref="Commit"/>: everything is on the disk, beside.</summary>
+    internal void Complete() => Try(() =>
+    {
+        _stream.Flush(flushToDisk: true);
+        _stream.Dispose();
+    });
+
+    /// <summary>The second half: one rename.</summary>
+    internal void Rename() => Try(() =>
+    {
+        File.Move(Beside, Path.GetFullPath(_path), overwrite: true);
+        _stays = true;
+    });
 
     /// <inheritdoc/>
     public void Dispose()
     {
-        if (_committed)
-        {
-            return;
-        }
         try
         {
             _stream.Dispose();
@@ -86,7 +118,22 @@ public sealed class AtomicFile : IDisposable
         {
             // Buffered bytes that a full disk refuses; the file goes anyway.
         }
-        TryDelete();
+        if (!_stays)
+        {
+            TryDelete();
+        }
+    }
+
+    private void Try(Action action)
+    {
+        try
+        {
+            action();
+        }
+        catch (Exception e) when (IsExpected(e))
+        {
+            throw Failed(e);
+        }
     }
 
     private static bool IsExpected(Exception e) => e is IOException or UnauthorizedAccessException or NotSupportedException;
@@ -106,7 +153,7 @@ public sealed class AtomicFile : IDisposable
     {
         try
         {
-            File.Delete(_beside);
+            File.Delete(Beside);
         }
         catch (Exception e) when (IsExpected(e))
         {

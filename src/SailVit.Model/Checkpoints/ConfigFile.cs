@@ -11,6 +11,8 @@ public static class ConfigFile
     /// <summary>Name of the file inside a checkpoint folder.</summary>
     public const string Name = "config.json";
 
+    private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true };
+
     /// <summary>Model types of encoders that can be built.</summary>
     public static readonly IReadOnlyList<string> ModelTypes = ["aimv2", "aimv2_vision_model", "sailvit", "intern_vit_6b", "intern_vit_300m"];
 
@@ -40,6 +42,16 @@ public static class ConfigFile
         config.Validate();
         return config;
     });
+
+    /// <summary>The text of a config from which <see cref="Parse(string, string)"/> reads the same architecture.</summary>
+    /// <exception cref="CheckpointException">No published configuration class has such an architecture.</exception>
+    public static string Text(EncoderConfig config)
+    {
+        ArgumentNullException.ThrowIfNull(config);
+        string json = ConfigWriter.Describe(config).ToJsonString(Indented) + "\n";
+        return Parse(json) == config ? json
+            : throw new CheckpointException($"{Name} cannot describe this encoder: the configuration class of {config.Family} has no keys for such a combination of norm, MLP, biases and options. Write its tensors alone.");
+    }
 
     private static T Parse<T>(string json, string source, Func<ConfigReader, T> read)
     {

@@ -12,7 +12,13 @@ public interface ITensorWriter : IDisposable
     /// <param name="rows">The values, on any device, of any strides.</param>
     void WriteRows(string name, long firstRow, Tensor rows);
 
-    /// <summary>Puts the complete file in its place. Without it, disposal leaves nothing.</summary>
+    /// <summary>Lets everything written so far reach the disk.</summary>
+    void Flush();
+
+    /// <summary>Leaves the incomplete file beside, for a writer that resumes it.</summary>
+    void Keep();
+
+    /// <summary>Puts the complete file in its place. Without it or <see cref="Keep"/>, disposal leaves nothing.</summary>
     void Commit();
 }
 

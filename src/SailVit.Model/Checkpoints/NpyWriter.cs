@@ -18,8 +18,12 @@ public sealed class NpyWriter : ITensorWriter
     private readonly long _dataStart;
 
     /// <summary>Writes the header and reserves the space.</summary>
+    /// <param name="path">The file; an existing one is replaced on <see cref="Commit"/>.</param>
+    /// <param name="dtype">Element type.</param>
+    /// <param name="shape">Sizes.</param>
+    /// <param name="resume">Go on with what an earlier writer of the same array kept.</param>
     /// <exception cref="CheckpointException">The file cannot be written, or NumPy has no such dtype.</exception>
-    public NpyWriter(string path, ScalarType dtype, params long[] shape)
+    public NpyWriter(string path, ScalarType dtype, long[] shape, bool resume = false)
     {
         ArgumentNullException.ThrowIfNull(shape);
         _dtype = dtype;
@@ -40,7 +44,7 @@ public sealed class NpyWriter : ITensorWriter
         BinaryPrimitives.WriteUInt16LittleEndian(header.AsSpan(8), checked((ushort)headerLength));
         Encoding.ASCII.GetBytes(text.PadRight(headerLength - 1) + "\n").CopyTo(header, PrefixBytes);
         _dataStart = header.Length;
-        _file = new AtomicFile(path, shape.Aggregate((long)size, (product, n) => checked(product * n)) + header.Length);
+        _file = new AtomicFile(path, shape.Aggregate((long)size, (product, n) => checked(product * n)) + header.Length, resume);
         _file.Write(0, header);
     }
 
@@ -50,6 +54,12 @@ public sealed class NpyWriter : ITensorWriter
         ArgumentNullException.ThrowIfNull(rows);
         TensorBytes.Write(rows, _file, _dataStart + TensorBytes.RowOffset(name, _shape, _dtype, firstRow, rows));
     }
+
+    /// <inheritdoc/>
+    public void Flush() => _file.Flush();
+
+    /// <inheritdoc/>
+    public void Keep() => _file.Keep();
 
     /// <inheritdoc/>
     public void Commit() => _file.Commit();

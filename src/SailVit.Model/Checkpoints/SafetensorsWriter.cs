@@ -17,8 +17,9 @@ public sealed class SafetensorsWriter : ITensorWriter
     /// <param name="path">The file; an existing one is replaced on <see cref="Commit"/>.</param>
     /// <param name="tensors">Name, dtype and shape of every tensor.</param>
     /// <param name="metadata">Strings to keep with them.</param>
+    /// <param name="resume">Go on with what an earlier writer of the same tensors kept.</param>
     /// <exception cref="CheckpointException">The file cannot be written, or a dtype has no name in the format.</exception>
-    public SafetensorsWriter(string path, IEnumerable<(string Name, ScalarType DType, long[] Shape)> tensors, IReadOnlyDictionary<string, string>? metadata = null)
+    public SafetensorsWriter(string path, IEnumerable<(string Name, ScalarType DType, long[] Shape)> tensors, IReadOnlyDictionary<string, string>? metadata = null, bool resume = false)
     {
         // Wide types first: every tensor then lies on a multiple of its own element size.
         var ordered = tensors.Select(t => new TensorEntry(t.Name, DTypeName(t.Name, t.DType, path), t.Shape, 0, 0))
@@ -35,7 +36,7 @@ public sealed class SafetensorsWriter : ITensorWriter
         {
             _tensors.Add(entry.Name, (SafetensorsDType.TorchType(entry.DType)!.Value, entry.Shape, header.Length + entry.Offset));
         }
-        _file = new AtomicFile(path, header.Length + end);
+        _file = new AtomicFile(path, header.Length + end, resume);
         _file.Write(0, header);
     }
 
@@ -50,10 +51,16 @@ public sealed class SafetensorsWriter : ITensorWriter
         using var writer = new SafetensorsWriter(path, tensors.Select(t => (t.Key, t.Value.dtype, t.Value.shape)), metadata);
         foreach (var (name, tensor) in tensors)
         {
-            TensorBytes.Write(tensor, writer._file, writer._tensors[name].Position);
+            writer.Write(name, tensor);
         }
         writer.Commit();
     }
+
+    /// <summary>The file, whose completion and renaming are two steps where several belong together.</summary>
+    internal AtomicFile File => _file;
+
+    /// <summary>Writes a whole tensor.</summary>
+    internal void Write(string name, Tensor tensor) => TensorBytes.Write(tensor, _file, _tensors[name].Position);
 
     /// <inheritdoc/>
     public void WriteRows(string name, long firstRow, Tensor rows)
@@ -62,6 +69,12 @@ public sealed class SafetensorsWriter : ITensorWriter
         var (dtype, shape, position) = _tensors[name];
         TensorBytes.Write(rows, _file, position + TensorBytes.RowOffset(name, shape, dtype, firstRow, rows));
     }
+
+    /// <inheritdoc/>
+    public void Flush() => _file.Flush();
+
+    /// <inheritdoc/>
+    public void Keep() => _file.Keep();
 
     /// <inheritdoc/>
     public void Commit() => _file.Commit();

@@ -150,7 +150,7 @@ public sealed class SafetensorsFileTests : IDisposable
     {
         string path = _folder.File("x.npy");
         var values = torch.randn(2, 3);
-        using (var writer = new NpyWriter(path, ScalarType.Float32, 2, 3))
+        using (var writer = new NpyWriter(path, ScalarType.Float32, [2, 3]))
         {
             writer.WriteRows("x", 0, values);
             writer.Commit();
@@ -159,7 +159,7 @@ public sealed class SafetensorsFileTests : IDisposable
         Assert.Equal("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3, ), }", System.Text.Encoding.ASCII.GetString(content[10..128]).TrimEnd());
         Assert.Equal(118, BitConverter.ToUInt16(content, 8));
         Assert.True(content.AsSpan(128).SequenceEqual(values.bytes));
-        Assert.Throws<CheckpointException>(() => new NpyWriter(path, ScalarType.BFloat16, 1));
+        Assert.Throws<CheckpointException>(() => new NpyWriter(path, ScalarType.BFloat16, [1]));
     }
 
     [Fact]
