@@ -27,6 +27,7 @@ internal sealed record OpSelfTest(string Op, long[][] Shapes, Func<Tensor[], Ten
         new("attention_varlen", [[19, 2, 24], [19, 2, 24], [19, 2, 24]], x => F.attention_varlen(x[0], x[1], x[2], Offsets, Offsets), x => Varlen(x[0], x[1], x[2])),
         new("linear", [[19, 67], [35, 67], [35]], x => F.linear(x[0], x[1], x[2]), x => stock.linear(x[0], x[1], x[2])),
         new("linear_swiglu", [[19, 67], [35, 67], [35, 67]], x => F.linear_swiglu(x[0], x[1], x[2]), x => stock.silu(stock.linear(x[0], x[1])) * stock.linear(x[0], x[2])),
+        new("linear_cross_entropy", [[19, 67], [35, 67]], x => F.linear_cross_entropy(x[0], x[1], Labels), x => CrossEntropy(stock.linear(x[0], x[1]))),
         new("layer_scale_add", [[5, 67], [5, 67], [67]], x => F.layer_scale_add(x[0], x[1], x[2]), x => x[0] + x[2] * x[1]),
         new("patch_embed", [[1, 3, 28, 42], [35, 3, 14, 14], [35]], x => F.patch_embed(x[0], x[1], x[2]), x => stock.linear(Patches(x[0]), x[1].flatten(1), x[2])),
         new("gelu", [[5, 67]], x => F.gelu(x[0]), x => stock.gelu(x[0])),
@@ -36,6 +37,10 @@ internal sealed record OpSelfTest(string Op, long[][] Shapes, Func<Tensor[], Ten
 
     // Two sequences laid end to end.
     private static Tensor Offsets => tensor([0, 7, 19], dtype: int32);
+
+    private static Tensor Labels => arange(19, dtype: int64);
+
+    private static Tensor CrossEntropy(Tensor logits) => stock.cross_entropy(logits.dtype == float64 ? logits : logits.to(float32), Labels);
 
     private static Tensor Attend(Tensor q, Tensor k, Tensor v) => stock.softmax(q.matmul(k.transpose(-2, -1)) / Math.Sqrt(q.shape[^1]), -1).matmul(v);
 
@@ -85,7 +90,7 @@ internal sealed record OpSelfTest(string Op, long[][] Shapes, Func<Tensor[], Ten
         var leaves = Array.ConvertAll(inputs, t => t.to(dtype).detach().clone().requires_grad_());
         var output = op(leaves);
         // Distinct weights per element, so that a misplaced gradient shows.
-        var weight = (arange(output.numel(), dtype: float32) * 0.37).cos().reshape(output.shape).to(dtype);
+        var weight = (arange(output.numel(), dtype: float32) * 0.37).cos().reshape(output.shape).to(output.dtype);
         Kernels.Interop.BackwardException.Run(() => output.backward([weight]));
         return [output.detach(), .. leaves.Select(l => l.grad!)];
     }

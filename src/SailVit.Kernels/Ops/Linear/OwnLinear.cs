@@ -65,8 +65,8 @@ internal static unsafe class OwnLinear
         });
     }
 
-    /// <summary>dw = dyᵀ·x.</summary>
-    public static void WeightGradient(Tensor dy, Tensor x, Tensor dw)
+    /// <summary>dw = dyᵀ·x, or dw += dyᵀ·x.</summary>
+    public static void WeightGradient(Tensor dy, Tensor x, Tensor dw, bool add = false)
     {
         using var left = new TensorMatrix(dy);
         using var right = new TensorMatrix(x);
@@ -76,6 +76,7 @@ internal static unsafe class OwnLinear
             Left = left.View,
             LeftTransposed = true,
             Right = right.View,
+            Add = add,
             Output = result.View,
         });
     }
