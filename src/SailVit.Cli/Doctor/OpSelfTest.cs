@@ -32,6 +32,7 @@ internal sealed record OpSelfTest(string Op, long[][] Shapes, Func<Tensor[], Ten
         new("patch_embed", [[1, 3, 28, 42], [35, 3, 14, 14], [35]], x => F.patch_embed(x[0], x[1], x[2]), x => stock.linear(Patches(x[0]), x[1].flatten(1), x[2])),
         new("gelu", [[5, 67]], x => F.gelu(x[0]), x => stock.gelu(x[0])),
         new("silu", [[5, 67]], x => F.silu(x[0]), x => stock.silu(x[0])),
+        new("rotary_embedding", [[5, 2, 34]], x => F.rotary_embedding(x[0], Angles.cos(), Angles.sin(), arange(5, dtype: int64)), x => Turned(x[0], Angles)),
         new("swiglu", [[5, 67], [5, 67]], x => F.swiglu(x[0], x[1]), x => stock.silu(x[0]) * x[1]),
     ];
 
@@ -41,6 +42,16 @@ internal sealed record OpSelfTest(string Op, long[][] Shapes, Func<Tensor[], Ten
     private static Tensor Labels => arange(19, dtype: int64);
 
     private static Tensor CrossEntropy(Tensor logits) => stock.cross_entropy(logits.dtype == float64 ? logits : logits.to(float32), Labels);
+
+    // Five positions, 17 pairs of channels.
+    private static Tensor Angles => outer(arange(5, dtype: float32), arange(17, dtype: float32) * 0.1);
+
+    private static Tensor Turned(Tensor x, Tensor angles)
+    {
+        var (cos, sin) = (angles.cos().unsqueeze(1).to(x.dtype), angles.sin().unsqueeze(1).to(x.dtype));
+        var halves = x.chunk(2, -1);
+        return cat([(halves[0] * cos) - (halves[1] * sin), (halves[1] * cos) + (halves[0] * sin)], -1);
+    }
 
     private static Tensor Attend(Tensor q, Tensor k, Tensor v) => stock.softmax(q.matmul(k.transpose(-2, -1)) / Math.Sqrt(q.shape[^1]), -1).matmul(v);
 

@@ -1,24 +1,28 @@
 using SailVit.Kernels.Ops.Checkpoint;
 using SailVit.Kernels.Ops.Linear;
 using TorchSharp;
-using TorchSharp.Utils;
 using static TorchSharp.torch;
 using static TorchSharp.torch.nn;
 
 namespace SailVit.Kernels.Modules;
 
-/// <summary>A SwiGLU network, fc2(silu(fc1 x)·fc3 x). State: <c>fc1</c> (gate), <c>fc2</c> (down), <c>fc3</c> (up).</summary>
+/// <summary>Names of a SwiGLU network's layers in the state_dict.</summary>
+public readonly record struct SwiGluNames(string Gate, string Down, string Up)
+{
+    /// <summary>fc1, fc2, fc3 (AIMv2, SAILViT).</summary>
+    public static SwiGluNames Aimv2 { get; } = new("fc1", "fc2", "fc3");
+
+    /// <summary>gate_proj, down_proj, up_proj (Llama, Qwen).</summary>
+    public static SwiGluNames Llama { get; } = new("gate_proj", "down_proj", "up_proj");
+}
+
+/// <summary>A SwiGLU network, fc2(silu(fc1 x)·fc3 x). State: <c>fc1</c> (gate), <c>fc2</c> (down), <c>fc3</c> (up), or as <see cref="SwiGluNames"/> says.</summary>
 /// <remarks>Both products of the first half are one, their gate fused. Packed weights are kept as <see cref="Linear"/> keeps them.
 /// Source: Shazeer 2020; names as in AIMv2.</remarks>
 public sealed class SwiGLU : Module<Tensor, Tensor>, IResidualBranch
 {
-    [ComponentName(Name = "fc1")]
     private readonly Linear _fc1;
-
-    [ComponentName(Name = "fc2")]
     private readonly Linear _fc2;
-
-    [ComponentName(Name = "fc3")]
     private readonly Linear _fc3;
 
     private readonly PackedWeightCache _packed = new();
@@ -29,13 +33,17 @@ public sealed class SwiGLU : Module<Tensor, Tensor>, IResidualBranch
     /// <param name="hasBias">Whether the three layers have biases.</param>
     /// <param name="device">Of the parameters; null for the default.</param>
     /// <param name="dtype">Of the parameters; null for the default.</param>
-    public SwiGLU(long width, long hidden, bool hasBias = false, Device? device = null, ScalarType? dtype = null)
+    /// <param name="names">Names in the state_dict; null for <see cref="SwiGluNames.Aimv2"/>.</param>
+    public SwiGLU(long width, long hidden, bool hasBias = false, Device? device = null, ScalarType? dtype = null, SwiGluNames? names = null)
         : base(nameof(SwiGLU))
     {
         _fc1 = new(width, hidden, hasBias, device, dtype);
         _fc2 = new(hidden, width, hasBias, device, dtype);
         _fc3 = new(width, hidden, hasBias, device, dtype);
-        RegisterComponents();
+        var n = names ?? SwiGluNames.Aimv2;
+        register_module(n.Gate, _fc1);
+        register_module(n.Down, _fc2);
+        register_module(n.Up, _fc3);
     }
 
     /// <summary>Gate.</summary>
@@ -67,6 +75,10 @@ public sealed class SwiGLU : Module<Tensor, Tensor>, IResidualBranch
         using var packed = _packed.Rent(_fc1.weight, _fc3.weight);
         return functional.linear_swiglu(x, packed.Weight, _fc1.bias, _fc3.bias);
     }
+
+    // Registered by name in the constructor.
+    /// <inheritdoc/>
+    protected override void RegisterComponents() { }
 
     // As in Linear.
     /// <inheritdoc/>

@@ -25,8 +25,18 @@ public static class CheckpointLoader
     {
         ArgumentNullException.ThrowIfNull(state);
         using var checkpoint = Checkpoint.Open(path);
-        var sources = KeyMap.Resolve(checkpoint.Names, family);
-        Check(state, checkpoint, sources);
+        Load(state, checkpoint, KeyMap.Resolve(checkpoint.Names, family), "the encoder");
+    }
+
+    /// <summary>Fills a state_dict from a checkpoint.</summary>
+    /// <param name="state">Tensors by name.</param>
+    /// <param name="checkpoint">The checkpoint.</param>
+    /// <param name="sources">Which tensors of the checkpoint make up each.</param>
+    /// <param name="what">For the message: what is filled.</param>
+    /// <exception cref="CheckpointException">As above.</exception>
+    internal static void Load(IReadOnlyDictionary<string, Tensor> state, Checkpoint checkpoint, IReadOnlyDictionary<string, string[]> sources, string what)
+    {
+        Check(state, checkpoint, sources, what);
 
         using var noGrad = torch.no_grad();
         foreach (var (name, target) in state)
@@ -36,7 +46,7 @@ public static class CheckpointLoader
         }
     }
 
-    private static void Check(IReadOnlyDictionary<string, Tensor> state, Checkpoint checkpoint, IReadOnlyDictionary<string, string[]> sources)
+    private static void Check(IReadOnlyDictionary<string, Tensor> state, Checkpoint checkpoint, IReadOnlyDictionary<string, string[]> sources, string what)
     {
         var problems = new List<string>();
         Add(problems, "missing", state.Keys.Where(name => !sources.ContainsKey(name)));
@@ -50,7 +60,7 @@ public static class CheckpointLoader
         }
         if (problems.Count > 0)
         {
-            throw new CheckpointException($"{checkpoint.Path}: does not fit the encoder: {string.Join("; ", problems)}.");
+            throw new CheckpointException($"{checkpoint.Path}: does not fit {what}: {string.Join("; ", problems)}.");
         }
     }
 

@@ -11,7 +11,7 @@ public static class ConfigFile
     /// <summary>Name of the file inside a checkpoint folder.</summary>
     public const string Name = "config.json";
 
-    private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true };
+    internal static readonly JsonSerializerOptions Indented = new() { WriteIndented = true };
 
     /// <summary>Model types of encoders that can be built.</summary>
     public static readonly IReadOnlyList<string> ModelTypes = ["aimv2", "aimv2_vision_model", "sailvit", "intern_vit_6b", "intern_vit_300m"];
@@ -20,7 +20,7 @@ public static class ConfigFile
     /// <exception cref="CheckpointException">The file is missing, is no config, or describes an encoder that is not known.</exception>
     public static EncoderConfig Read(string path)
     {
-        string file = Directory.Exists(path) ? Path.Combine(path, Name) : path;
+        string file = Find(path);
         return Parse(Files.ReadAllText(file), file);
     }
 
@@ -28,7 +28,7 @@ public static class ConfigFile
     /// <exception cref="CheckpointException">The file is missing or is no config.</exception>
     public static int? ReadSelectLayer(string path)
     {
-        string file = Directory.Exists(path) ? Path.Combine(path, Name) : path;
+        string file = Find(path);
         return Parse(Files.ReadAllText(file), file, root => root.Has("vision_config") && root.Has("select_layer") ? root.Count("select_layer") : (int?)null);
     }
 
@@ -38,10 +38,13 @@ public static class ConfigFile
     /// <exception cref="CheckpointException">The text is no config, or describes an encoder that is not known.</exception>
     public static EncoderConfig Parse(string json, string source = Name) => Parse(json, source, root =>
     {
-        var config = Build(root.Child("vision_config") ?? root, root);
+        var config = Build(root);
         config.Validate();
         return config;
     });
+
+    /// <summary>The encoder that a config, or the vision_config in it, describes. Not yet validated.</summary>
+    internal static EncoderConfig Build(ConfigReader root) => Build(root.Child("vision_config") ?? root, root);
 
     /// <summary>The text of a config from which <see cref="Parse(string, string)"/> reads the same architecture.</summary>
     /// <exception cref="CheckpointException">No published configuration class has such an architecture.</exception>
@@ -53,7 +56,10 @@ public static class ConfigFile
             : throw new CheckpointException($"{Name} cannot describe this encoder: the configuration class of {config.Family} has no keys for such a combination of norm, MLP, biases and options. Write its tensors alone.");
     }
 
-    private static T Parse<T>(string json, string source, Func<ConfigReader, T> read)
+    /// <summary>The config in a folder, or the file itself.</summary>
+    internal static string Find(string path) => Directory.Exists(path) ? Path.Combine(path, Name) : path;
+
+    internal static T Parse<T>(string json, string source, Func<ConfigReader, T> read)
     {
         try
         {

@@ -33,6 +33,15 @@ internal readonly struct ConfigReader
             : throw Error($"{key} is {Kind(value.Value)}; it must be a string");
     }
 
+    /// <summary>The first text of a list; null where the key is absent or the list is empty.</summary>
+    public string? First(string key)
+    {
+        var value = Find(key);
+        return value is null || (value.Value.ValueKind == JsonValueKind.Array && value.Value.GetArrayLength() == 0) ? null
+            : value.Value.ValueKind == JsonValueKind.Array && value.Value[0].ValueKind == JsonValueKind.String ? value.Value[0].GetString()
+            : throw Error($"{key} is {Kind(value.Value)}; it must be a list of strings");
+    }
+
     public bool Flag(string key, bool absent)
     {
         var value = Find(key);

@@ -13,7 +13,10 @@ namespace SailVit.Model.Checkpoints;
 /// </remarks>
 public static partial class KeyMap
 {
-    private static readonly string[] Prefixes = ["vision_model.", "model.vision_model."];
+    private const string Vision = "vision_model.";
+    private const string PositionName = "preprocessor.pos_embed";
+
+    private static readonly string[] Prefixes = [Vision, "model.vision_model."];
 
     // Names in transformers' class → AIMv2's names, outside the blocks.
     private static readonly Dictionary<string, string> Native = new()
@@ -21,7 +24,7 @@ public static partial class KeyMap
         ["embeddings.patch_embed.weight"] = "preprocessor.patchifier.proj.weight",
         ["embeddings.patch_embed.bias"] = "preprocessor.patchifier.proj.bias",
         ["embeddings.rms_norm.weight"] = "preprocessor.patchifier.norm.weight",
-        ["embeddings.position_embedding.weight"] = "preprocessor.pos_embed",
+        ["embeddings.position_embedding.weight"] = PositionName,
         ["rms_norm.weight"] = "trunk.post_trunk_norm.weight",
     };
 
@@ -48,11 +51,33 @@ public static partial class KeyMap
     public static IReadOnlyDictionary<string, string[]> Resolve(IReadOnlyCollection<string> names, EncoderFamily family)
     {
         string prefix = Prefixes.FirstOrDefault(p => names.Any(name => name.StartsWith(p, StringComparison.Ordinal))) ?? "";
-        return names.Where(name => name.StartsWith(prefix, StringComparison.Ordinal) && !IsOutside(name.AsSpan(prefix.Length)))
-            .Select(name => (Source: name, Target: family == EncoderFamily.Aimv2 ? FromNative(name[prefix.Length..]) : (Name: name[prefix.Length..], Part: 0)))
-            .GroupBy(pair => pair.Target.Name)
-            .ToDictionary(group => group.Key, group => group.OrderBy(pair => pair.Target.Part).Select(pair => pair.Source).ToArray());
+        return Group(names.Where(name => name.StartsWith(prefix, StringComparison.Ordinal) && !IsOutside(name.AsSpan(prefix.Length)))
+            .Select(name => (name, InEncoder(name[prefix.Length..], family))));
     }
+
+    /// <summary>The same for a multimodal model: the encoder's parameters under <c>vision_model.</c>, all others by their own names.</summary>
+    /// <param name="names">Names in a checkpoint.</param>
+    /// <param name="family">The encoder's family.</param>
+    /// <param name="tiedHead">Whether the language model's head is its embedding, so that one stored beside it is left out.</param>
+    public static IReadOnlyDictionary<string, string[]> ResolveMultimodal(IReadOnlyCollection<string> names, EncoderFamily family, bool tiedHead) =>
+        Group(names.Where(name => !(name.StartsWith(Vision, StringComparison.Ordinal) && IsOutside(name.AsSpan(Vision.Length)))
+                && !name.EndsWith(".rotary_emb.inv_freq", StringComparison.Ordinal)
+                && !(tiedHead && name == "language_model.lm_head.weight"))
+            .Select(name =>
+            {
+                if (!name.StartsWith(Vision, StringComparison.Ordinal))
+                {
+                    return (name, (name, 0));
+                }
+                var (target, part) = InEncoder(name[Vision.Length..], family);
+                return (name, (Vision + target, part));
+            }));
+
+    private static (string Name, int Part) InEncoder(string name, EncoderFamily family) => family == EncoderFamily.Aimv2 ? FromNative(name) : (name, 0);
+
+    private static Dictionary<string, string[]> Group(IEnumerable<(string Source, (string Name, int Part) Target)> pairs) =>
+        pairs.GroupBy(pair => pair.Target.Name)
+            .ToDictionary(group => group.Key, group => group.OrderBy(pair => pair.Target.Part).Select(pair => pair.Source).ToArray());
 
     /// <summary>Makes one parameter from its parts: query, key and value stacked, positions with a batch dimension.</summary>
     /// <param name="name">The encoder's name of the parameter.</param>
@@ -61,7 +86,7 @@ public static partial class KeyMap
     {
         var tensor = parts.Count == 1 ? parts[0] : torch.cat([.. parts], 0);
         // [N, C] → [1, N, C]
-        return name == "preprocessor.pos_embed" && tensor.dim() == 2 ? tensor.unsqueeze(0) : tensor;
+        return IsPosition(name) && tensor.dim() == 2 ? tensor.unsqueeze(0) : tensor;
     }
 
     /// <summary>The shape that <see cref="Assemble"/> gives, or null where the parts do not fit together.</summary>
@@ -76,8 +101,10 @@ public static partial class KeyMap
             }
             shape[0] = parts.Sum(part => part[0]);
         }
-        return name == "preprocessor.pos_embed" && shape.Length == 2 ? [1, .. shape] : shape;
+        return IsPosition(name) && shape.Length == 2 ? [1, .. shape] : shape;
     }
+
+    private static bool IsPosition(string name) => name is PositionName or (Vision + PositionName);
 
     /// <summary>How many tensors of the checkpoint a parameter is made of, given the first of their names.</summary>
     internal static int PartCount(string source) => SplitQkv().IsMatch(source) ? 3 : 1;

@@ -1,0 +1,85 @@
+using SailVit.Model.Encoders;
+using SailVit.Model.Language;
+
+namespace SailVit.Model.Multimodal;
+
+/// <summary>How the connector merges patches: both take a square of neighbours, the first leaves the grid transposed.</summary>
+public enum PixelShuffleVersion
+{
+    /// <summary>Merged patches in column order; InternVL's first version and the class default.</summary>
+    V1,
+
+    /// <summary>Merged patches in row order.</summary>
+    V2,
+}
+
+/// <summary>Everything that fixes the architecture of a SAIL-VL model and how images become tokens.</summary>
+/// <remarks>Read from a Hugging Face <c>config.json</c> by <see cref="MultimodalConfigFile"/>; defaults are those of the published
+/// configuration classes.</remarks>
+public sealed record MultimodalConfig
+{
+    /// <summary>The encoder.</summary>
+    public required EncoderConfig Vision { get; init; }
+
+    /// <summary>The language model.</summary>
+    public required LanguageConfig Language { get; init; }
+
+    /// <summary>Which hidden state of the encoder is used, negative from the end; −1 is the last one, final norm included.</summary>
+    public int SelectLayer { get; init; } = -4;
+
+    /// <summary>Edge of the merged grid over that of the grid of patches; 1 / whole number.</summary>
+    public double DownsampleRatio { get; init; } = 0.5;
+
+    /// <summary>How patches are merged.</summary>
+    public PixelShuffleVersion PixelShuffleVersion { get; init; } = PixelShuffleVersion.V1;
+
+    /// <summary>Edge of a tile in pixels.</summary>
+    public required int ForceImageSize { get; init; }
+
+    /// <summary>Name of the chat template.</summary>
+    public string Template { get; init; } = "";
+
+    /// <summary>Whether an image is cut into tiles by its aspect ratio.</summary>
+    public bool DynamicImageSize { get; init; }
+
+    /// <summary>Whether a small copy of the whole image follows its tiles.</summary>
+    public bool UseThumbnail { get; init; }
+
+    /// <summary>Fewest tiles of an image.</summary>
+    public int MinDynamicPatch { get; init; } = 1;
+
+    /// <summary>Most tiles of an image, the thumbnail not counted.</summary>
+    public int MaxDynamicPatch { get; init; } = 6;
+
+    /// <summary>Id of the token that stands where an image's embeddings go.</summary>
+    public required int ImageContextTokenId { get; init; }
+
+    /// <summary>Patches along one edge of a merged one: 2 for a ratio of 0.5.</summary>
+    public int Merge => (int)Math.Round(1 / DownsampleRatio);
+
+    /// <summary>Places in the text that one tile takes.</summary>
+    public int TokensPerTile => ForceImageSize / Vision.PatchSize / Merge * (ForceImageSize / Vision.PatchSize / Merge);
+
+    /// <summary>Throws when no model can have these values.</summary>
+    /// <exception cref="ArgumentException">A value is out of range or two do not fit; the message names them.</exception>
+    public void Validate()
+    {
+        Vision.Validate();
+        Language.Validate();
+        int states = Vision.HiddenStates;
+        Require(SelectLayer >= -states && SelectLayer < states, $"select_layer is {SelectLayer}; the encoder has {states} hidden states.");
+        Require(DownsampleRatio is > 0 and <= 1 && Math.Abs((1 / DownsampleRatio) - Merge) < 1e-6, $"downsample_ratio is {DownsampleRatio}; it must be 1 / a whole number.");
+        Require(ForceImageSize > 0 && ForceImageSize % (Vision.PatchSize * Merge) == 0,
+            $"force_image_size is {ForceImageSize}; it must be a multiple of {Vision.PatchSize * Merge}, the edge of a merged patch.");
+        Require(MinDynamicPatch >= 1 && MaxDynamicPatch >= MinDynamicPatch, $"min_dynamic_patch {MinDynamicPatch} and max_dynamic_patch {MaxDynamicPatch} must be at least 1 and in order.");
+        Require(ImageContextTokenId >= 0 && ImageContextTokenId < Language.VocabSize, $"img_context_token_id is {ImageContextTokenId}; the vocabulary has {Language.VocabSize} tokens.");
+    }
+
+    private static void Require(bool holds, string message)
+    {
+        if (!holds)
+        {
+            throw new ArgumentException(message);
+        }
+    }
+}
