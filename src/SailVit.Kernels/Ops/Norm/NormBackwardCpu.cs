@@ -41,7 +41,8 @@ internal unsafe struct NormBackwardArgs
 /// <remarks>
 /// With x̂ = (x − μ)·r and g = dy·γ:
 /// dx = r·(g − mean(g) − x̂·mean(g·x̂)), without mean(g) for RMSNorm; dγ = Σ dy·x̂; dβ = Σ dy.
-/// A row of x and dy is read from memory once; the second pass finds it in the first-level cache.
+/// Rows go in groups that stay in the second-level cache: first the two means of each row, then column by column down the
+/// rows of the group, so that dγ and dβ are summed in registers instead of being loaded and stored for every row.
 /// dγ and dβ: one partial sum per fixed chunk of rows, added in chunk order, so that the thread count changes nothing.
 /// </remarks>
 internal unsafe struct NormBackward<T, R, N>(NormBackwardArgs args) : ICpuKernel
@@ -49,6 +50,9 @@ internal unsafe struct NormBackward<T, R, N>(NormBackwardArgs args) : ICpuKernel
     where R : unmanaged, IElement
     where N : unmanaged, INormKind
 {
+    // x and dy of a group: half of a small second-level cache.
+    private const long GroupBytes = 256 << 10;
+
     private NormBackwardArgs _a = args;
 
     /// <summary>Floats of one chunk's partial sums.</summary>
@@ -56,106 +60,171 @@ internal unsafe struct NormBackward<T, R, N>(NormBackwardArgs args) : ICpuKernel
 
     public void Run<S, V>(long begin, long end) where S : struct, ISimd<V> where V : unmanaged
     {
-        using var lease = Workspace.Rent(4 * _a.Width * sizeof(float));
+        long n = _a.Width, size = PartialSize(n);
+        // The order of the sums is that of the rows, wherever the groups end.
+        long group = Math.Clamp(GroupBytes / (n * (T.Size + R.Size)), 1, _a.RowsPerChunk);
+        using var scratch = Workspace.Rent((n + size) * sizeof(float));
+        using var lease = Workspace.Rent(group * sizeof(Row));
+        var rows = (Row*)lease.Pointer;
         for (long chunk = begin; chunk < end; chunk++)
         {
             // Without partials wanted, the sums go to scratch that nobody reads.
-            long size = PartialSize(_a.Width);
-            float* partial = _a.Partials == null ? lease.Floats + (2 * _a.Width) : _a.Partials + (chunk * size);
+            float* partial = _a.Partials == null ? scratch.Floats + n : _a.Partials + (chunk * size);
             NativeMemory.Clear(partial, (nuint)(size * sizeof(float)));
             long stop = Math.Min(_a.Rows, (chunk + 1) * _a.RowsPerChunk);
-            for (long row = chunk * _a.RowsPerChunk; row < stop; row++)
+            for (long first = chunk * _a.RowsPerChunk; first < stop; first += group)
             {
-                Row<S, V>(row, lease.Floats, partial);
+                long count = Math.Min(group, stop - first);
+                for (long i = 0; i < count; i++)
+                {
+                    rows[i] = RowAt<S, V>(first + i, scratch.Floats);
+                }
+                Columns<S, V>(rows, count, partial);
             }
         }
     }
 
-    private readonly void Row<S, V>(long row, float* buffer, float* partial) where S : struct, ISimd<V> where V : unmanaged
+    private readonly Row RowAt<S, V>(long row, float* buffer) where S : struct, ISimd<V> where V : unmanaged
     {
         long n = _a.Width;
-        float* x = RowLoad.Widen<S, V, R>(_a.X + (row * _a.XStride * R.Size), n, buffer);
-        float* dy = RowLoad.Widen<S, V, T>(_a.Dy + (row * _a.DyStride * T.Size), n, buffer + n);
-        var statistics = _a.OfRoundedSum ? RowStatistics.Of<S, V, N>(x, n, _a.Eps) : RowStatistics.Load<N>(_a.Statistics, row);
-        var terms = new Terms(x, dy, _a.Gamma, partial, partial + n, statistics);
-        var (g, gx) = RowSum.Over<S, V, Terms>(terms, n);
-        if (_a.Dx == null && _a.DResidual == null)
+        byte* x = _a.X + (row * _a.XStride * R.Size);
+        byte* dy = _a.Dy + (row * _a.DyStride * T.Size);
+        var statistics = _a.OfRoundedSum
+            ? RowStatistics.Of<S, V, N>(RowLoad.Widen<S, V, R>(x, n, buffer), n, _a.Eps)
+            : RowStatistics.Load<N>(_a.Statistics, row);
+        bool inputWanted = _a.Dx != null || _a.DResidual != null;
+        var (g, gx) = inputWanted ? RowSum.Over<S, V, Terms>(new(x, dy, _a.Gamma, statistics), n) : default;
+        return new()
         {
-            return;
+            X = x,
+            Dy = dy,
+            DSum = _a.DSum == null ? null : _a.DSum + (row * _a.DSumStride * R.Size),
+            Dx = _a.Dx == null ? null : _a.Dx + (row * n * T.Size),
+            DResidual = _a.DResidual == null ? null : _a.DResidual + (row * n * R.Size),
+            Statistics = statistics,
+            MeanG = g / n,
+            MeanGx = gx / n,
+        };
+    }
+
+    private readonly void Columns<S, V>(Row* rows, long count, float* partial) where S : struct, ISimd<V> where V : unmanaged
+    {
+        long i = 0, n = _a.Width;
+        for (; i + (4 * S.Width) <= n; i += 4 * S.Width)
+        {
+            FourColumns<S, V>(rows, count, partial, i);
         }
-        var input = new InputGradient(terms, g / n, gx / n);
-        byte* dSum = _a.DSum == null ? null : _a.DSum + (row * _a.DSumStride * R.Size);
-        byte* dx = _a.Dx == null ? null : _a.Dx + (row * n * T.Size);
-        byte* dResidual = _a.DResidual == null ? null : _a.DResidual + (row * n * R.Size);
-        long i = 0;
         for (; i + S.Width <= n; i += S.Width)
         {
-            Store<S, V>(input.At<S, V>(i), dSum, dx, dResidual, i);
+            OneColumn<S, V>(rows, count, partial, i);
         }
         for (; i < n; i++)
         {
-            Store<SimdScalar, float>(input.At<SimdScalar, float>(i), dSum, dx, dResidual, i);
+            OneColumn<SimdScalar, float>(rows, count, partial, i);
+        }
+    }
+
+    // Four vectors, so that what belongs to a row is fetched once for all of them.
+    private readonly void FourColumns<S, V>(Row* rows, long count, float* partial, long i) where S : struct, ISimd<V> where V : unmanaged
+    {
+        long i1 = i + S.Width, i2 = i1 + S.Width, i3 = i2 + S.Width;
+        float* gamma = _a.Gamma, dGamma = partial, dBeta = partial + _a.Width;
+        V gamma0 = S.Load(gamma + i), gamma1 = S.Load(gamma + i1), gamma2 = S.Load(gamma + i2), gamma3 = S.Load(gamma + i3);
+        V g0 = S.Load(dGamma + i), g1 = S.Load(dGamma + i1), g2 = S.Load(dGamma + i2), g3 = S.Load(dGamma + i3);
+        V b0 = LoadBeta<S, V>(dBeta + i), b1 = LoadBeta<S, V>(dBeta + i1), b2 = LoadBeta<S, V>(dBeta + i2), b3 = LoadBeta<S, V>(dBeta + i3);
+        for (Row* row = rows; row < rows + count; row++)
+        {
+            RowStatistics statistics = row->Statistics;
+            float meanG = row->MeanG, meanGx = row->MeanGx;
+            Element<S, V>(row, statistics, meanG, meanGx, i, gamma0, ref g0, ref b0);
+            Element<S, V>(row, statistics, meanG, meanGx, i1, gamma1, ref g1, ref b1);
+            Element<S, V>(row, statistics, meanG, meanGx, i2, gamma2, ref g2, ref b2);
+            Element<S, V>(row, statistics, meanG, meanGx, i3, gamma3, ref g3, ref b3);
+        }
+        Store<S, V>(dGamma + i, dBeta + i, g0, b0);
+        Store<S, V>(dGamma + i1, dBeta + i1, g1, b1);
+        Store<S, V>(dGamma + i2, dBeta + i2, g2, b2);
+        Store<S, V>(dGamma + i3, dBeta + i3, g3, b3);
+    }
+
+    private readonly void OneColumn<S, V>(Row* rows, long count, float* partial, long i) where S : struct, ISimd<V> where V : unmanaged
+    {
+        float* dGamma = partial + i, dBeta = partial + _a.Width + i;
+        V gamma = S.Load(_a.Gamma + i), g = S.Load(dGamma), b = LoadBeta<S, V>(dBeta);
+        for (Row* row = rows; row < rows + count; row++)
+        {
+            Element<S, V>(row, row->Statistics, row->MeanG, row->MeanGx, i, gamma, ref g, ref b);
+        }
+        Store<S, V>(dGamma, dBeta, g, b);
+    }
+
+    // By value what the row's own stores might otherwise seem to change.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Element<S, V>(Row* row, RowStatistics statistics, float meanG, float meanGx, long i, V gamma, ref V dGamma, ref V dBeta)
+        where S : struct, ISimd<V>
+        where V : unmanaged
+    {
+        var normalised = statistics.Normalise<S, V, N>(R.Load<S, V>(row->X, i));
+        var dy = T.Load<S, V>(row->Dy, i);
+        dGamma = S.Fma(dy, normalised, dGamma);
+        var g = S.Mul(dy, gamma);
+        if (N.Centers)
+        {
+            dBeta = S.Add(dy, dBeta);
+            g = S.Sub(g, S.Create(meanG));
+        }
+        var gradient = S.Mul(S.NegFma(normalised, S.Create(meanGx), g), S.Create(statistics.Rstd));
+        if (row->DSum != null)
+        {
+            gradient = S.Add(gradient, R.Load<S, V>(row->DSum, i));
+        }
+        if (row->Dx != null)
+        {
+            T.Store<S, V>(row->Dx, i, gradient);
+        }
+        if (row->DResidual != null)
+        {
+            R.Store<S, V>(row->DResidual, i, gradient);
         }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Store<S, V>(V gradient, byte* dSum, byte* dx, byte* dResidual, long i) where S : struct, ISimd<V> where V : unmanaged
+    private static V LoadBeta<S, V>(float* dBeta) where S : struct, ISimd<V> where V : unmanaged => N.Centers ? S.Load(dBeta) : S.Zero;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Store<S, V>(float* dGamma, float* dBeta, V g, V b) where S : struct, ISimd<V> where V : unmanaged
     {
-        if (dSum != null)
+        S.Store(dGamma, g);
+        if (N.Centers)
         {
-            gradient = S.Add(gradient, R.Load<S, V>(dSum, i));
-        }
-        if (dx != null)
-        {
-            T.Store<S, V>(dx, i, gradient);
-        }
-        if (dResidual != null)
-        {
-            R.Store<S, V>(dResidual, i, gradient);
+            S.Store(dBeta, b);
         }
     }
 
-    /// <summary>Σ g and Σ g·x̂ of a row; adds the row to dγ and dβ on the way.</summary>
-    private readonly struct Terms(float* x, float* dy, float* gamma, float* dGamma, float* dBeta, RowStatistics statistics) : IRowTerms
+    /// <summary>A row of a group: where it is (null for what is absent) and what its columns need of it.</summary>
+    private struct Row
     {
-        public readonly float* X = x, Dy = dy, Gamma = gamma;
-        public readonly RowStatistics Statistics = statistics;
-        private readonly float* _dGamma = dGamma, _dBeta = dBeta;
+        public byte* X, Dy, DSum, Dx, DResidual;
+        public RowStatistics Statistics;
+        public float MeanG, MeanGx;
+    }
 
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public V Normalised<S, V>(long i) where S : struct, ISimd<V> where V : unmanaged =>
-            Statistics.Normalise<S, V, N>(S.Load(X + i));
+    /// <summary>Σ g and Σ g·x̂ of a row.</summary>
+    private readonly struct Terms(byte* x, byte* dy, float* gamma, RowStatistics statistics) : IRowTerms
+    {
+        private readonly byte* _x = x, _dy = dy;
+        private readonly float* _gamma = gamma;
+        private readonly RowStatistics _statistics = statistics;
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public void Add<S, V>(long i, ref V first, ref V second) where S : struct, ISimd<V> where V : unmanaged
         {
-            var normalised = Normalised<S, V>(i);
-            var dy = S.Load(Dy + i);
-            var g = S.Mul(dy, S.Load(Gamma + i));
-            second = S.Fma(g, normalised, second);
-            S.Store(_dGamma + i, S.Fma(dy, normalised, S.Load(_dGamma + i)));
+            var g = S.Mul(T.Load<S, V>(_dy, i), S.Load(_gamma + i));
+            second = S.Fma(g, _statistics.Normalise<S, V, N>(R.Load<S, V>(_x, i)), second);
             if (N.Centers)
             {
                 first = S.Add(first, g);
-                S.Store(_dBeta + i, S.Add(dy, S.Load(_dBeta + i)));
             }
-        }
-    }
-
-    private readonly struct InputGradient(Terms terms, float meanG, float meanGx)
-    {
-        private readonly Terms _terms = terms;
-        private readonly float _meanG = meanG, _meanGx = meanGx;
-
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public V At<S, V>(long i) where S : struct, ISimd<V> where V : unmanaged
-        {
-            var g = S.Mul(S.Load(_terms.Dy + i), S.Load(_terms.Gamma + i));
-            if (N.Centers)
-            {
-                g = S.Sub(g, S.Create(_meanG));
-            }
-            return S.Mul(S.NegFma(_terms.Normalised<S, V>(i), S.Create(_meanGx), g), S.Create(_terms.Statistics.Rstd));
         }
     }
 }
