@@ -26,6 +26,9 @@ internal abstract class OpFunction<TSelf, TState> : autograd.MultiTensorFunction
 {
     private const string CallKey = "call";
 
+    // Elements of a gradient from which on a view is cheaper than a copy.
+    private const long LeastViewed = 16384;
+
     private static readonly TSelf Op = new();
 
     /// <summary>What forward hands to <see cref="Run"/>.</summary>
@@ -79,9 +82,11 @@ internal abstract class OpFunction<TSelf, TState> : autograd.MultiTensorFunction
 
     // libtorch adopts a leaf's first gradient only if nobody else holds that tensor; ours is still held by its wrapper, and
     // would be cloned: one more copy of all gradients. A view between leaf and op hands it a tensor of its own, on the
-    // same storage.
+    // same storage. The view's node takes longer than the copy of a small gradient (norm weights, biases).
     private static Tensor? ThroughView(Tensor? input) =>
-        input is { requires_grad: true, is_leaf: true } && new TensorView(input) is { IsContiguous: true } view ? input.view(view.Sizes.ToArray()) : input;
+        input is { requires_grad: true, is_leaf: true } && new TensorView(input) is { IsContiguous: true } view && view.Length >= LeastViewed
+            ? input.view(view.Sizes.ToArray())
+            : input;
 
     private static Tensor[] RunInference(TState state, Tensor?[] inputs)
     {
