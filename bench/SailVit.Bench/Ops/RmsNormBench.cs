@@ -4,12 +4,14 @@ using static TorchSharp.torch;
 
 namespace SailVit.Bench.Ops;
 
-/// <summary>RMSNorm over the encoder's rows.</summary>
+/// <summary>RMSNorm over the encoder's rows, alone and with the residual add.</summary>
 internal sealed class RmsNormBench : IOpBench
 {
     private const double Eps = 1e-5;
 
-    public IEnumerable<BenchCase> Cases() => Inputs.DTypes.SelectMany(dtype => new OpBench
+    public IEnumerable<BenchCase> Cases() => Inputs.DTypes.SelectMany(dtype => Norm(dtype).Cases().Concat(AddNorm(dtype).Cases()));
+
+    private static OpBench Norm(ScalarType dtype) => new()
     {
         Op = "rms_norm",
         Shape = "1024x1024",
@@ -20,7 +22,29 @@ internal sealed class RmsNormBench : IOpBench
         Baseline = "pow, mean, rsqrt, mul",
         Forward = Work.Elements(dtype, reads: 1, writes: 1, 1024, 1024),
         Backward = Work.Elements(dtype, reads: 2, writes: 1, 1024, 1024),
-    }.Cases());
+    };
+
+    private static OpBench AddNorm(ScalarType dtype) => new()
+    {
+        Op = "add_rms_norm",
+        Shape = "1024x1024",
+        DType = dtype,
+        Inputs = () => [Inputs.Normal(dtype, 1024, 1024), Inputs.Normal(dtype, 1024, 1024), Inputs.Gain(dtype, 1024)],
+        Ours = t =>
+        {
+            var (output, residual) = functional.add_rms_norm(t[0], t[1], [1024], t[2], Eps);
+            return [output, residual];
+        },
+        Stock = t =>
+        {
+            var sum = t[0] + t[1];
+            return [Stock(sum, t[2]), sum];
+        },
+        Baseline = "add, pow, mean, rsqrt, mul",
+        Forward = Work.Elements(dtype, reads: 2, writes: 2, 1024, 1024),
+        // The sum and both gradients read; one gradient serves both inputs.
+        Backward = Work.Elements(dtype, reads: 3, writes: 1, 1024, 1024),
+    };
 
     // TorchSharp has no RMSNorm: the composition that its users write.
     private static Tensor Stock(Tensor x, Tensor weight) => x * (x.pow(2).mean([-1], keepdim: true) + Eps).rsqrt() * weight;
