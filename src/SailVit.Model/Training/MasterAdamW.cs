@@ -1,0 +1,219 @@
+using SailVit.Kernels;
+using SailVit.Model.Checkpoints;
+using TorchSharp.Modules;
+using static TorchSharp.torch;
+
+namespace SailVit.Model.Training;
+
+/// <summary>Parameters that share a learning rate.</summary>
+/// <param name="Name">Such as <c>vision</c>, <c>connector</c>, <c>language</c>.</param>
+/// <param name="Parameters">By their names in the model.</param>
+/// <param name="LearningRate">Before the schedule's factor.</param>
+/// <param name="WeightDecay">Decoupled decay. Vectors (norm weights, biases) never decay.</param>
+public sealed record TrainedGroup(string Name, IReadOnlyList<(string Name, Parameter Parameter)> Parameters, double LearningRate, double WeightDecay = 0);
+
+/// <summary>AdamW on float32 master weights: parameters in bfloat16 or float16 are rounded copies of them.</summary>
+/// <remarks>
+/// A step of 1e-5 of a weight is below bfloat16's resolution (2⁻⁸): without masters, late training would stand still.
+/// Gradients are summed in float32 over the micro-batches of a step. A parameter that got no gradient has one of zeros, so
+/// that replicas with and without images make the same step.
+/// Source: Micikevicius et al. 2018, arXiv 1710.03740, §3.1; Loshchilov and Hutter 2019, algorithm 2.
+/// </remarks>
+public sealed class MasterAdamW : IDisposable
+{
+    private readonly List<Slot> _slots = [];
+    private readonly AdamWOptions _options;
+
+    /// <summary>Makes the state of all trainable parameters; moments begin at zero.</summary>
+    /// <param name="groups">Parameters that require no gradient are left out.</param>
+    /// <param name="beta1">Decay of the gradient's average.</param>
+    /// <param name="beta2">Decay of the squared gradient's average.</param>
+    /// <param name="eps">Added to the denominator.</param>
+    /// <exception cref="ArgumentException">Nothing is trainable, or a name stands twice.</exception>
+    public MasterAdamW(IReadOnlyList<TrainedGroup> groups, double beta1 = 0.9, double beta2 = 0.999, double eps = 1e-8)
+    {
+        ArgumentNullException.ThrowIfNull(groups);
+        _options = new(0, beta1, beta2, eps);
+        Groups = groups;
+        var names = new HashSet<string>();
+        foreach (var group in groups)
+        {
+            foreach (var (name, parameter) in group.Parameters.Where(p => p.Parameter.requires_grad))
+            {
+                if (!names.Add(name))
+                {
+                    throw new ArgumentException($"The parameter {name} is in two groups; each parameter has one learning rate.", nameof(groups));
+                }
+                _slots.Add(new Slot(name, parameter, group));
+            }
+        }
+        if (_slots.Count == 0)
+        {
+            throw new ArgumentException("No parameter requires a gradient: there is nothing to train.", nameof(groups));
+        }
+    }
+
+    /// <summary>The groups, frozen parameters included.</summary>
+    public IReadOnlyList<TrainedGroup> Groups { get; }
+
+    /// <summary>Steps made.</summary>
+    public long Steps { get; private set; }
+
+    /// <summary>Number of trained elements.</summary>
+    public long ParameterCount => _slots.Sum(s => s.Master.numel());
+
+    /// <summary>Takes the gradients that a backward pass left and adds them to those of the step.</summary>
+    public void Accumulate() => _slots.ForEach(s => s.Accumulate());
+
+    /// <summary>The step's gradients so far, float32, in a fixed order.</summary>
+    public IReadOnlyList<Tensor> Gradients => _slots.ConvertAll(s => s.Gradient);
+
+    /// <summary>The 2-norm of all gradients together; scales them down where it is above <paramref name="most"/>.</summary>
+    /// <param name="most">Null for no clipping.</param>
+    public double ClipGradients(double? most)
+    {
+        using var scope = NewDisposeScope();
+        using var noGrad = no_grad();
+        double norm = Math.Sqrt(_slots.Sum(s => s.Gradient.square().sum(float64).item<double>()));
+        if (most is { } limit && norm > limit && double.IsFinite(norm))
+        {
+            _slots.ForEach(s => s.Gradient.mul_(limit / norm));
+        }
+        return norm;
+    }
+
+    /// <summary>One step with the gradients taken, which are then gone.</summary>
+    /// <param name="factor">On every group's learning rate.</param>
+    public void Step(double factor)
+    {
+        Steps++;
+        using var noGrad = no_grad();
+        foreach (var group in _slots.GroupBy(s => (s.Group.LearningRate, s.WeightDecay)))
+        {
+            var slots = group.ToList();
+            functional.adamw_(slots.ConvertAll(s => s.Master), slots.ConvertAll(s => s.Gradient), slots.ConvertAll(s => s.Average), slots.ConvertAll(s => s.Square),
+                null, Steps, _options with { lr = group.Key.LearningRate * factor, weight_decay = group.Key.WeightDecay });
+        }
+        _slots.ForEach(s => s.Publish());
+        DropGradients();
+    }
+
+    /// <summary>Forgets the gradients of a step that will not be made.</summary>
+    public void DropGradients() => _slots.ForEach(s => s.DropGradient());
+
+    /// <summary>Masters and moments by name, for a checkpoint; the tensors stay this optimizer's.</summary>
+    public IReadOnlyDictionary<string, Tensor> State()
+    {
+        var state = new Dictionary<string, Tensor>();
+        foreach (var slot in _slots)
+        {
+            state.Add($"master.{slot.Name}", slot.Master);
+            state.Add($"average.{slot.Name}", slot.Average);
+            state.Add($"square.{slot.Name}", slot.Square);
+        }
+        return state;
+    }
+
+    /// <summary>Goes on from a state, bit by bit; parameters follow.</summary>
+    /// <param name="state">As <see cref="State"/> gave it.</param>
+    /// <param name="steps">Steps made until then.</param>
+    /// <exception cref="CheckpointException">A tensor is missing or has another shape.</exception>
+    public void Load(IReadOnlyDictionary<string, Tensor> state, long steps)
+    {
+        ArgumentNullException.ThrowIfNull(state);
+        using var noGrad = no_grad();
+        foreach (var (name, tensor) in State())
+        {
+            if (!state.TryGetValue(name, out var saved) || !saved.shape.SequenceEqual(tensor.shape))
+            {
+                throw new CheckpointException($"The optimizer's state {(saved is null ? $"has no {name}" : $"has {name} of shape [{string.Join(", ", saved.shape)}], the model [{string.Join(", ", tensor.shape)}]")}; it belongs to another model or another choice of trainable parts.");
+            }
+            tensor.copy_(saved);
+        }
+        Steps = steps;
+        _slots.ForEach(s => s.Publish());
+    }
+
+    /// <summary>The master weights by the parameters' names.</summary>
+    public IReadOnlyDictionary<string, Tensor> Masters => _slots.ToDictionary(s => s.Name, s => s.Master);
+
+    /// <inheritdoc/>
+    public void Dispose() => _slots.ForEach(s => s.Dispose());
+
+    private sealed class Slot : IDisposable
+    {
+        private readonly Parameter _parameter;
+        private Tensor? _gradient;
+
+        public Slot(string name, Parameter parameter, TrainedGroup group)
+        {
+            using var noGrad = no_grad();
+            Name = name;
+            _parameter = parameter;
+            Group = group;
+            Master = parameter.dtype == ScalarType.Float32 ? parameter : parameter.detach().to(float32).DetachFromDisposeScope();
+            Average = zeros_like(Master).DetachFromDisposeScope();
+            Square = zeros_like(Master).DetachFromDisposeScope();
+        }
+
+        public string Name { get; }
+
+        public TrainedGroup Group { get; }
+
+        public double WeightDecay => _parameter.dim() < 2 ? 0 : Group.WeightDecay;
+
+        public Tensor Master { get; }
+
+        public Tensor Average { get; }
+
+        public Tensor Square { get; }
+
+        public Tensor Gradient => _gradient ??= zeros_like(Master).DetachFromDisposeScope();
+
+        public void Accumulate()
+        {
+            if (_parameter.grad is not { } gradient)
+            {
+                return;
+            }
+            using var noGrad = no_grad();
+            if (_gradient is null)
+            {
+                // Another handle on float32 memory that autograd gives up next.
+                _gradient = (gradient.dtype == ScalarType.Float32 ? gradient.alias() : gradient.to(float32)).DetachFromDisposeScope();
+            }
+            else
+            {
+                _gradient.add_(gradient);
+            }
+            gradient.Dispose();
+            _parameter.grad = null;
+        }
+
+        public void DropGradient()
+        {
+            _gradient?.Dispose();
+            _gradient = null;
+            _parameter.grad = null;
+        }
+
+        public void Publish()
+        {
+            if (!ReferenceEquals(Master, _parameter))
+            {
+                _parameter.copy_(Master);
+            }
+        }
+
+        public void Dispose()
+        {
+            DropGradient();
+            Average.Dispose();
+            Square.Dispose();
+            if (!ReferenceEquals(Master, _parameter))
+            {
+                Master.Dispose();
+            }
+        }
+    }
+}
