@@ -28,9 +28,9 @@ internal static class CommandLine
         {
             return parsed.Invoke(new InvocationConfiguration { EnableDefaultExceptionHandler = false });
         }
-        catch (OperationCanceledException)
+        catch (OperationCanceledException e)
         {
-            Say("interrupted; nothing was written.");
+            Say(e.Message);
             return Interrupted;
         }
 #pragma warning disable CA1031 // The one place that reports: nothing may end in a stack trace that the user did not ask for.

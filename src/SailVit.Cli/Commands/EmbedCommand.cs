@@ -18,11 +18,11 @@ internal static class EmbedCommand
             AllowMultipleArgumentsPerToken = true,
             Arity = ArgumentArity.OneOrMore,
         };
-        var output = new Option<string>("--output") { Description = "Features: .safetensors with the keys last and hidden.<i>, or .npy with one of them.", HelpName = "OUT", Required = true };
+        var output = new Option<string>("--output") { Description = "Features: .safetensors with the keys last and hidden.<i>; .parquet with a row per image, its name in the column file and those keys as columns of float lists (their shape is in the metadata); or .npy with one of the keys.", HelpName = "OUT", Required = true };
         var layers = new Option<string>("--layers") { Description = "Which features: block numbers and last, as in 0,3,last.", DefaultValueFactory = _ => "last" };
         var batch = new Option<int>("--batch-size") { Description = "Images per forward pass.", DefaultValueFactory = _ => 1 };
 
-        var command = new Command("embed", "Encode images into features.") { input, output, layers, batch };
+        var command = new Command("embed", "Encode images into features. Ctrl+C keeps what is done, in OUT.partial; the same command goes on from there.") { input, output, layers, batch };
         foreach (var option in encoder.All)
         {
             command.Options.Add(option);
@@ -44,7 +44,8 @@ internal static class EmbedCommand
                 var job = new EmbedJob(config, wanted, inputs, encoder.DType(result), result.GetValue(batch));
                 job.CheckOutput(path);
                 using var model = encoder.Encoder(result, out string description);
-                job.Run(model, description, path, interrupt.Token);
+                var identity = EmbedIdentity.Of(encoder.Sources(result), inputs.Select(one => one.Path), string.Join(',', wanted.Keys), $"{encoder.DType(result)}", $"batch {result.GetValue(batch)}");
+                job.Run(model, description, path, new EmbedJournal(path, identity, job.Rows), interrupt.Token);
                 Console.WriteLine($"{job.Rows} × {string.Join(", ", wanted.Keys)} → {path} ({description})");
             }
             finally

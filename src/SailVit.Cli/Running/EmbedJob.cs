@@ -29,32 +29,63 @@ internal sealed class EmbedJob
     /// <summary>Refuses an output that cannot hold the features, before any work is done.</summary>
     public void CheckOutput(string path)
     {
-        if (!IsNpy(path) && !path.EndsWith(".safetensors", StringComparison.OrdinalIgnoreCase))
+        string[] formats = [".safetensors", ".parquet", ".npy"];
+        if (!formats.Any(format => Is(path, format)))
         {
-            throw new ArgumentException($"--output is {path}; it must end in .safetensors or .npy.");
+            throw new ArgumentException($"--output is {path}; it must end in {string.Join(", ", formats[..^1])} or {formats[^1]}.");
         }
-        if (IsNpy(path) && _layers.Keys.Count() > 1)
+        if (Is(path, ".npy") && _layers.Keys.Count() > 1)
         {
-            throw new ArgumentException($"An .npy file holds one array, and --layers asks for {string.Join(", ", _layers.Keys)}; use .safetensors, or ask for one.");
+            throw new ArgumentException($"An .npy file holds one array, and --layers asks for {string.Join(", ", _layers.Keys)}; use .safetensors or .parquet, or ask for one.");
         }
     }
 
-    /// <summary>Does the work. The file appears when all rows are in it.</summary>
-    public void Run(VisionTransformer encoder, string description, string path, CancellationToken cancel)
+    /// <summary>Does the work, from where an interrupted run left it. The file appears when all rows are in it.</summary>
+    public void Run(VisionTransformer encoder, string description, string path, EmbedJournal journal, CancellationToken cancel)
     {
+        int start = journal.Resume();
         using var writer = Create(path, description);
-        JobProgress.Run("embed", Rows, report =>
+        try
         {
-            int first = 0;
-            foreach (var rows in _inputs.SelectMany(input => Enumerable.Range(0, input.Rows).Select(row => (input, row))).Chunk(_batchSize))
-            {
-                cancel.ThrowIfCancellationRequested();
-                Encode(encoder, rows, writer, first);
-                first += rows.Length;
-                report(rows.Length);
-            }
-        });
+            JobProgress.Run("embed", Rows, report => Encode(encoder, writer, journal, start, report, cancel), start);
+            writer.Keep();
+            journal.Save(Rows);
+        }
+        catch (Exception e) when (e is not OperationCanceledException)
+        {
+            journal.Delete();
+            throw;
+        }
+        // From here on a failure, such as a full disk, leaves the rows: the same command writes the file without computing them.
         writer.Commit();
+        journal.Delete();
+    }
+
+    private void Encode(VisionTransformer encoder, ITensorWriter writer, EmbedJournal journal, int start, Action<int> report, CancellationToken cancel)
+    {
+        int done = start;
+        foreach (var rows in _inputs.SelectMany(input => Enumerable.Range(0, input.Rows).Select(row => (input, row))).Skip(start).Chunk(_batchSize))
+        {
+            if (cancel.IsCancellationRequested)
+            {
+                throw Interrupted(writer, journal, done);
+            }
+            Encode(encoder, rows, writer, done);
+            done += rows.Length;
+            journal.Advance(done, writer.Flush);
+            report(rows.Length);
+        }
+    }
+
+    private OperationCanceledException Interrupted(ITensorWriter writer, EmbedJournal journal, int done)
+    {
+        if (done == 0)
+        {
+            return new OperationCanceledException("interrupted; nothing was written.");
+        }
+        writer.Keep();
+        journal.Save(done);
+        return new OperationCanceledException($"interrupted; {done} of {Rows} rows are kept in {journal.Partial}, and the same command goes on from there.");
     }
 
     private void Encode(VisionTransformer encoder, (PixelInput Input, int Row)[] rows, ITensorWriter writer, int first)
@@ -79,14 +110,19 @@ internal sealed class EmbedJob
     {
         int patches = _inputs[0].Height / _config.PatchSize * (_inputs[0].Width / _config.PatchSize);
         long[] shape = [Rows, patches + (_config.ClassToken ? 1 : 0), _config.HiddenSize];
-        return IsNpy(path)
-            ? new NpyWriter(path, ScalarType.Float32, shape)
-            : new SafetensorsWriter(path, _layers.Keys.Select(key => (key, _dtype, shape)), new Dictionary<string, string>
-            {
-                ["files"] = JsonSerializer.Serialize(_inputs.SelectMany(input => Enumerable.Range(0, input.Rows).Select(input.RowName))),
-                ["model"] = description,
-            });
+        if (Is(path, ".npy"))
+        {
+            return new NpyWriter(path, ScalarType.Float32, shape, resume: true);
+        }
+        List<string> files = [.. _inputs.SelectMany(input => Enumerable.Range(0, input.Rows).Select(input.RowName))];
+        var metadata = new Dictionary<string, string> { ["model"] = description };
+        if (Is(path, ".parquet"))
+        {
+            return new ParquetFeatures(path, _layers.Keys, _dtype, shape, files, metadata);
+        }
+        metadata.Add("files", JsonSerializer.Serialize(files));
+        return new SafetensorsWriter(path, _layers.Keys.Select(key => (key, _dtype, shape)), metadata, resume: true);
     }
 
-    private static bool IsNpy(string path) => path.EndsWith(".npy", StringComparison.OrdinalIgnoreCase);
+    private static bool Is(string path, string format) => path.EndsWith(format, StringComparison.OrdinalIgnoreCase);
 }

@@ -100,6 +100,19 @@ internal sealed class EncoderOptions
         }
     }
 
+    /// <summary>What the weights come from: the files of the checkpoint, or the model and seed of random ones.</summary>
+    public IEnumerable<string> Sources(ParseResult result)
+    {
+        if (result.GetValue(_weights) is not { } weights)
+        {
+            return [result.GetValue(_model) ?? DefaultModel, $"seed {result.GetValue(_seed)}"];
+        }
+        string folder = Path.GetDirectoryName(Path.GetFullPath(File.Exists(weights) ? weights : Path.Combine(weights, ConfigFile.Name)))!;
+        return [Path.GetFullPath(weights), .. Directory.GetFiles(folder).Where(IsOfCheckpoint).Order(StringComparer.Ordinal)];
+    }
+
+    private static bool IsOfCheckpoint(string file) => Path.GetFileName(file) is ConfigFile.Name or Checkpoint.IndexName || file.EndsWith(".safetensors", StringComparison.Ordinal);
+
     // --weights may also name the safetensors file or the index itself.
     private static string ConfigBeside(string weights) => File.Exists(weights)
         ? Path.Combine(Path.GetDirectoryName(Path.GetFullPath(weights))!, ConfigFile.Name)

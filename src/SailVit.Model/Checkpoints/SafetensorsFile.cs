@@ -67,17 +67,22 @@ public sealed unsafe class SafetensorsFile : IDisposable
     /// <exception cref="CheckpointException">There is no such tensor, or TorchSharp has no such dtype.</exception>
     public Tensor Read(string name)
     {
-        ObjectDisposedException.ThrowIf(_disposed, this);
-        if (!Tensors.TryGetValue(name, out var entry))
-        {
-            throw new CheckpointException($"{Path}: has no tensor '{TensorEntry.Show(name)}'.");
-        }
-        var type = SafetensorsDType.TorchType(entry.DType)
-            ?? throw new CheckpointException($"{Path}: tensor '{entry.Shown}' has dtype {entry.DType}, which TorchSharp does not have.");
-        using var noGrad = torch.no_grad();
-        var tensor = torch.empty(entry.Shape, type);
-        TensorBytes.Visit(tensor, (offset, bytes) => new ReadOnlySpan<byte>(_data + entry.Offset + offset, bytes.Length).CopyTo(bytes));
-        return tensor;
+        var entry = Find(name);
+        return Copy(entry, entry.Shape, entry.Offset);
+    }
+
+    /// <summary>Copies some rows of a tensor, counted along its first dimension.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">The tensor does not have these rows.</exception>
+    /// <inheritdoc cref="Read"/>
+    public Tensor ReadRows(string name, long first, long count)
+    {
+        var entry = Find(name);
+        ArgumentOutOfRangeException.ThrowIfNegative(first);
+        ArgumentOutOfRangeException.ThrowIfNegative(count);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(first, (entry.Shape.Length == 0 ? 0 : entry.Shape[0]) - count);
+        return count == 0
+            ? Copy(entry, [0, .. entry.Shape.AsSpan(1)], entry.Offset)
+            : Copy(entry, [count, .. entry.Shape.AsSpan(1)], entry.Offset + (first * (entry.Length / entry.Shape[0])));
     }
 
     /// <summary>Unmaps the file. Tensors that were read stay valid.</summary>
@@ -90,6 +95,22 @@ public sealed unsafe class SafetensorsFile : IDisposable
             _view.Dispose();
             _map.Dispose();
         }
+    }
+
+    private TensorEntry Find(string name)
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        return Tensors.TryGetValue(name, out var entry) ? entry : throw new CheckpointException($"{Path}: has no tensor '{TensorEntry.Show(name)}'.");
+    }
+
+    private Tensor Copy(TensorEntry entry, long[] shape, long position)
+    {
+        var type = SafetensorsDType.TorchType(entry.DType)
+            ?? throw new CheckpointException($"{Path}: tensor '{entry.Shown}' has dtype {entry.DType}, which TorchSharp does not have.");
+        using var noGrad = torch.no_grad();
+        var tensor = torch.empty(shape, type);
+        TensorBytes.Visit(tensor, (offset, bytes) => new ReadOnlySpan<byte>(_data + position + offset, bytes.Length).CopyTo(bytes));
+        return tensor;
     }
 
     private static SafetensorsFile Open(string path, FileStream stream)

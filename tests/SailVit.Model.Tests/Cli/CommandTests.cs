@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Parquet;
 using SailVit.Model.Checkpoints;
 using SailVit.Model.Tests.Images;
 using TorchSharp;
@@ -54,6 +55,33 @@ public sealed class CommandTests : IDisposable
         var (exit, _, error) = Sailvit.Run("embed", "--weights", TestData.Golden("internvit_small"), "--input", TestData.Image("coffee.png"), "--output", output);
         Assert.True(exit == 0, error);
         Assert.Equal(128 + (4 * 17 * 128), new FileInfo(output).Length);
+    }
+
+    [Theory]
+    [InlineData("float32")]
+    [InlineData("bfloat16")]
+    public async Task EmbedWritesParquetTables(string dtype)
+    {
+        string[] Arguments(string output) => ["embed", "--weights", TestData.Golden("internvit_small"), "--dtype", dtype, "--layers", "1,last", "--input", Path.Combine(TestData.Root, "images"), "--output", output];
+        string output = _folder.File("features.parquet"), reference = _folder.File("features.safetensors");
+        Assert.Equal((0, 0), (Sailvit.Run(Arguments(output)).Exit, Sailvit.Run(Arguments(reference)).Exit));
+        using var expected = SafetensorsFile.Open(reference);
+        await using var table = await ParquetReader.CreateAsync(output);
+        Assert.Equal("[17,128]", table.CustomMetadata["shape"]);
+        Assert.EndsWith("internvit_small", table.CustomMetadata["model"], StringComparison.Ordinal);
+        Assert.Equal(["file", "hidden.1", "last"], table.Schema.Fields.Select(field => field.Name));
+        using var group = table.OpenRowGroupReader(0);
+        string[] files = new string[5];
+        await group.ReadAsync(table.Schema.DataFields[0], files);
+        Assert.Equal(JsonSerializer.Deserialize<string[]>(expected.Metadata["files"])!, files);
+        foreach (var field in table.Schema.DataFields.Skip(1))
+        {
+            float[] values = new float[5 * 17 * 128];
+            int[] defined = new int[values.Length], repeated = new int[values.Length];
+            await group.ReadRawAsync<float>(field, values, defined, repeated, CancellationToken.None);
+            Assert.Equal(expected.Read(field.Path.FirstPart!).to(ScalarType.Float32).data<float>().ToArray(), values);
+            Assert.All(repeated, (level, i) => Assert.Equal(i % (17 * 128) == 0 ? 0 : 1, level));
+        }
     }
 
     [Theory]
