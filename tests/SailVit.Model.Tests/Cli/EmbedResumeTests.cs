@@ -8,7 +8,8 @@ namespace SailVit.Model.Tests.Cli;
 /// <summary>An embed that is interrupted or killed, and the same command again.</summary>
 public sealed class EmbedResumeTests : IDisposable
 {
-    private const int Rows = 300;
+    private const int SigInt = 2, SigKill = 9, SigTerm = 15;
+    private const int Rows = 1500;
 
     private readonly TempFolder _folder = new();
     private readonly string _pixels, _uninterrupted;
@@ -24,15 +25,15 @@ public sealed class EmbedResumeTests : IDisposable
     public void Dispose() => _folder.Dispose();
 
     [Theory]
-    [InlineData("-INT", ".safetensors")]
-    [InlineData("-TERM", ".npy")]
-    [InlineData("-KILL", ".parquet")]
-    public void AnInterruptedRunGoesOnAndGivesTheSameFile(string signal, string format)
+    [InlineData(SigInt, ".safetensors")]
+    [InlineData(SigTerm, ".npy")]
+    [InlineData(SigKill, ".parquet")]
+    public void AnInterruptedRunGoesOnAndGivesTheSameFile(int signal, string format)
     {
         Assert.SkipWhen(OperatingSystem.IsWindows(), "needs signals");
         string output = _folder.File("features" + format);
         var (exit, error) = Interrupt(signal, output);
-        if (signal == "-KILL")
+        if (signal == SigKill)
         {
             Assert.Equal(137, exit);
         }
@@ -60,7 +61,7 @@ public sealed class EmbedResumeTests : IDisposable
     {
         Assert.SkipWhen(OperatingSystem.IsWindows(), "needs signals");
         string output = _folder.File("features.safetensors");
-        Interrupt("-INT", output);
+        Interrupt(SigInt, output);
         switch (changed)
         {
             case "inputs":
@@ -82,7 +83,7 @@ public sealed class EmbedResumeTests : IDisposable
     private static string[] Arguments(string output, string? weights = null) =>
         ["embed", "--weights", weights ?? TestData.Golden("aimv2_small"), "--input", Path.Combine(Path.GetDirectoryName(output)!, "pixels.safetensors"), "--output", output];
 
-    private static (int Exit, string Error) Interrupt(string signal, string output) =>
+    private static (int Exit, string Error) Interrupt(int signal, string output) =>
         Sailvit.Kill(signal, output + ".partial.json", Arguments(output)) ?? throw new InvalidOperationException("The run was through before it could be interrupted; it needs more rows.");
 
     private string Copy(string golden)
