@@ -3,7 +3,7 @@ using static TorchSharp.torch;
 
 namespace SailVit.Bench;
 
-/// <summary>Chooses cases by words: each must occur in op, shape, dtype or direction. A word with * or ? is a pattern for the
+/// <summary>Chooses cases by words: each must occur in op, shape, dtype, direction or baseline. A word with * or ? is a pattern for the
 /// whole of one of them: <c>"linear* float32 forward"</c>, <c>"*1024x1024* forward_backward"</c>.</summary>
 /// <param name="text">The words, separated by spaces; empty takes everything.</param>
 /// <param name="dtype">Only this storage type; null for all.</param>
@@ -15,7 +15,7 @@ public sealed class BenchFilter(string? text = null, ScalarType? dtype = null)
     public bool Takes(BenchCase c)
     {
         ArgumentNullException.ThrowIfNull(c);
-        string[] fields = [c.Op, c.Shape, Names.Of(c.DType), Names.Of(c.Direction)];
+        string[] fields = [c.Baseline, c.Op, c.Shape, Names.Of(c.DType), Names.Of(c.Direction)];
         return (dtype is null || dtype == c.DType) && Array.TrueForAll(_words, word => Matches(word, fields));
     }
 

@@ -17,6 +17,9 @@ public abstract class BenchPair : IDisposable
     /// <summary>Errors of both sides against float64, the worst of outputs and gradients; null where none was computed.</summary>
     public abstract (double? Ours, double? Stock) Errors();
 
+    /// <summary>Runs before each sample, untimed: lets what the other side left behind end.</summary>
+    public virtual void Settle() { }
+
     /// <inheritdoc/>
     public void Dispose()
     {

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Reflection;
 using SailVit.Bench.Measuring;
+using SailVit.Bench.Onnx;
 using static TorchSharp.torch;
 
 namespace SailVit.Bench;
@@ -23,6 +24,9 @@ public static class BenchRunner
             .OrderBy(t => t.Name, StringComparer.Ordinal)
             .SelectMany(t => ((IOpBench)Activator.CreateInstance(t)!).Cases()),
     ];
+
+    /// <summary>Why there are no rows against ONNX Runtime; null where there are.</summary>
+    public static string? OnnxRuntimeProblem => OnnxSession.Problem;
 
     /// <summary>Measures each case; a row is yielded as soon as it is known.</summary>
     public static IEnumerable<BenchRow> Run(IReadOnlyList<BenchCase> cases, Limits limits, TimingOptions options, Action<BenchProgress>? progress = null)

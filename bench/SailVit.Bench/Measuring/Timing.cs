@@ -47,14 +47,17 @@ public static class Timing
         for (int i = 0; i < options.Samples; i++)
         {
             // Who goes first alternates: the second finds the caches as the first left them.
+            pair.Settle();
             if (i % 2 == 0)
             {
                 ours[i] = Sample(pair.Ours, oursCalls);
+                pair.Settle();
                 stock[i] = Sample(pair.Stock, stockCalls);
             }
             else
             {
                 stock[i] = Sample(pair.Stock, stockCalls);
+                pair.Settle();
                 ours[i] = Sample(pair.Ours, oursCalls);
             }
         }

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using SailVit.Bench.Onnx;
 using SailVit.Model.Encoders;
 using TorchSharp;
 using static TorchSharp.torch;
@@ -38,6 +39,9 @@ public static class ModelBench
             Create = () => new ModelPair(config, dtype, direction),
         };
     }
+
+    /// <summary>The forward pass against ONNX Runtime; none where that is missing, or for an encoder of another family.</summary>
+    public static IEnumerable<BenchCase> AgainstOnnxRuntime(string name, EncoderConfig config, ScalarType dtype) => OnnxEncoder.Cases(name, config, dtype);
 
     /// <summary>Runs training steps of one side in this process and returns its peak resident memory, MB.</summary>
     /// <remarks>Call it in a process of its own: the high-water mark never falls. The first step allocates the optimizer's

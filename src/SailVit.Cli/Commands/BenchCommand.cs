@@ -15,7 +15,7 @@ internal static class BenchCommand
 {
     private static readonly Option<string?> Filter = new("--filter")
     {
-        Description = "Words that must occur in op, shape, dtype or direction; * and ? are wildcards: --filter \"linear* forward\".",
+        Description = "Words that must occur in op, shape, dtype, direction or baseline; * and ? are wildcards: --filter \"linear* forward\", --filter onnx.",
     };
 
     private static readonly Option<ScalarType?> DType = new("--dtype")
@@ -50,7 +50,7 @@ internal static class BenchCommand
 
     public static Command Create()
     {
-        var command = new Command("bench", "Measure ops or models against stock TorchSharp.");
+        var command = new Command("bench", "Measure ops or models against stock TorchSharp, and inference against ONNX Runtime where it is installed.");
         command.Subcommands.Add(Ops());
         command.Subcommands.Add(Models());
         command.Subcommands.Add(PeakMemory.ChildCommand());
@@ -87,7 +87,8 @@ internal static class BenchCommand
             var model = result.GetValue(name)!;
             var config = EncoderPresets.Get(model);
             var filter = new BenchFilter(result.GetValue(Filter));
-            var cases = ModelBench.Cases(model, config, result.GetValue(DType) ?? ScalarType.Float32).Where(filter.Takes).ToList();
+            var dtype = result.GetValue(DType) ?? ScalarType.Float32;
+            var cases = ModelBench.Cases(model, config, dtype).Concat(ModelBench.AgainstOnnxRuntime(model, config, dtype)).Where(filter.Takes).ToList();
             if (cases.Count == 0)
             {
                 throw new ArgumentException($"No direction matches --filter \"{result.GetValue(Filter)}\"; there are forward and forward_backward.");
@@ -107,6 +108,10 @@ internal static class BenchCommand
             AnsiConsole.WriteLine(line);
         }
         WarnIfNotOptimised();
+        if (BenchRunner.OnnxRuntimeProblem is { } problem)
+        {
+            AnsiConsole.WriteLine($"onnxruntime no rows against it, since its native library does not load: {problem}");
+        }
         var limits = Limits.Measure();
         IEnumerable<BenchRow> Measure(Action<BenchProgress> progress)
         {

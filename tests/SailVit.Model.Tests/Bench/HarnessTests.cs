@@ -156,7 +156,7 @@ public sealed class HarnessTests
     {
         var cases = BenchRunner.AllOps();
         Assert.NotEmpty(cases);
-        Assert.Equal(cases.Count, cases.DistinctBy(c => (c.Op, c.Shape, c.DType, c.Direction)).Count());
+        Assert.Equal(cases.Count, cases.DistinctBy(c => (c.Op, c.Shape, c.DType, c.Direction, c.Baseline.Contains("ONNX", StringComparison.Ordinal))).Count());
         Assert.All(cases, c => Assert.True(c.Work.Flops + c.Work.Bytes > 0 && c.Baseline.Length > 0, c.Op));
     }
 
