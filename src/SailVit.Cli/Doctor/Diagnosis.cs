@@ -63,7 +63,21 @@ internal sealed record Diagnosis(IReadOnlyList<Finding> Findings, IReadOnlyList<
         {
             yield return new("backends", backend.ToString(), Dispatcher.Available.Contains(backend) ? "available" : "not in this build");
         }
+        yield return Installed();
         yield return new("backends", "choice", Dispatcher.Choice == BackendKind.Auto ? "by the device of the tensors" : $"{Dispatcher.Choice}, forced by {Dispatcher.BackendVariable}");
+    }
+
+    private static Finding Installed()
+    {
+        try
+        {
+            using var accelerator = Kernels.Accelerator.Install();
+            return new("backends", "accelerator", $"can take over {Kernels.Accelerator.Installed} of unchanged models");
+        }
+        catch (LibTorchException e)
+        {
+            return new("backends", "accelerator", e.Message);
+        }
     }
 
     private static IEnumerable<Finding> Environment()

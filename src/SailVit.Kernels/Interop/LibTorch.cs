@@ -37,6 +37,9 @@ public static class LibTorch
     /// <summary>Handle of libtorch_cpu, for exports that the C shim lacks.</summary>
     internal static nint CpuLibrary => NativeLibrary.Load(Path.Combine(Info.Folder, LibTorchLoader.Library("torch_cpu")));
 
+    /// <summary>Handle of libc10.</summary>
+    internal static nint CoreLibrary => NativeLibrary.Load(Path.Combine(Info.Folder, LibTorchLoader.Library("c10")));
+
     /// <summary>Loads libtorch now; later calls do nothing. Safe from several threads.</summary>
     /// <exception cref="LibTorchException">No libtorch was found, or it could not be loaded.</exception>
     public static void EnsureLoaded() => _ = Loaded.Value;

@@ -8,7 +8,7 @@ internal static unsafe class TensorVersion
     /// <summary>The version; -1 for inference tensors, which are not counted.</summary>
     public static long Of(Tensor tensor) =>
         // Asked for an inference tensor's version, libtorch writes a backtrace to standard error.
-        Call("aten::is_inference\0"u8, tensor) == 0 ? Call("aten::_version\0"u8, tensor) : -1;
+        Call("aten::is_inference\0"u8, tensor.Handle) == 0 ? Call("aten::_version\0"u8, tensor.Handle) : -1;
 
     /// <summary>Whether libtorch counts changes of all these tensors.</summary>
     public static bool IsCounted(params ReadOnlySpan<Tensor> tensors)
@@ -23,11 +23,12 @@ internal static unsafe class TensorVersion
         return true;
     }
 
-    private static long Call(ReadOnlySpan<byte> op, Tensor tensor)
+    /// <summary>Asks an operator without other arguments about a tensor; -1 if it fails.</summary>
+    internal static long Call(ReadOnlySpan<byte> op, nint tensor)
     {
         // The dispatcher takes the handle on its stack over.
         nint handle;
-        if (Shim.aoti_torch_new_tensor_handle(tensor.Handle, &handle) != 0)
+        if (Shim.aoti_torch_new_tensor_handle(tensor, &handle) != 0)
         {
             return -1;
         }

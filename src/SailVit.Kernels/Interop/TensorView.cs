@@ -55,27 +55,31 @@ internal readonly unsafe struct TensorView
     /// <summary>-1 for the CPU.</summary>
     public readonly int DeviceIndex;
 
-    public TensorView(Tensor tensor)
+    public TensorView(Tensor tensor) : this(tensor.Handle)
     {
-        var handle = tensor.Handle;
+    }
+
+    /// <summary>Reads an <c>at::Tensor*</c>, which stays the caller's.</summary>
+    public TensorView(nint tensor)
+    {
         void* data;
         long dim, numel;
         long* sizes, strides;
         int layout, dtype, deviceType, deviceIndex;
         // The layout first: without a storage, the other calls would also write libtorch's backtrace to standard error.
-        int status = Shim.aoti_torch_get_layout(handle, &layout);
+        int status = Shim.aoti_torch_get_layout(tensor, &layout);
         if (status != 0 || layout != StridedLayout)
         {
             throw new ArgumentException("The tensor is not a dense strided tensor with storage (sparse and nested tensors have none); convert it with to_dense() first.", nameof(tensor));
         }
-        status = Shim.aoti_torch_get_data_ptr(handle, &data)
-            | Shim.aoti_torch_get_dim(handle, &dim)
-            | Shim.aoti_torch_get_numel(handle, &numel)
-            | Shim.aoti_torch_get_sizes(handle, &sizes)
-            | Shim.aoti_torch_get_strides(handle, &strides)
-            | Shim.aoti_torch_get_dtype(handle, &dtype)
-            | Shim.aoti_torch_get_device_type(handle, &deviceType)
-            | Shim.aoti_torch_get_device_index(handle, &deviceIndex);
+        status = Shim.aoti_torch_get_data_ptr(tensor, &data)
+            | Shim.aoti_torch_get_dim(tensor, &dim)
+            | Shim.aoti_torch_get_numel(tensor, &numel)
+            | Shim.aoti_torch_get_sizes(tensor, &sizes)
+            | Shim.aoti_torch_get_strides(tensor, &strides)
+            | Shim.aoti_torch_get_dtype(tensor, &dtype)
+            | Shim.aoti_torch_get_device_type(tensor, &deviceType)
+            | Shim.aoti_torch_get_device_index(tensor, &deviceIndex);
         if (status != 0)
         {
             throw new ArgumentException("libtorch does not say where the tensor's elements lie; see its own message on standard error.", nameof(tensor));

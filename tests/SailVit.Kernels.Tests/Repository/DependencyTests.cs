@@ -8,7 +8,7 @@ namespace SailVit.Kernels.Tests.Repository;
 public sealed partial class DependencyTests
 {
     /// <summary>Folders of SailVit.Kernels; each may use those before it.</summary>
-    private static readonly string[] Layers = ["Interop", "Backends", "Dispatch", "Tensors", "Ops", "Modules"];
+    private static readonly string[] Layers = ["Interop", "Backends", "Dispatch", "Tensors", "Ops", "Accelerated", "Modules"];
 
     [Fact]
     public void Kernels_UseLowerLayersOnly()
@@ -62,7 +62,7 @@ public sealed partial class DependencyTests
     private static IEnumerable<string> NamedLayers(string source) =>
         Qualifier().Matches(Comment().Replace(source, "")).Select(m => m.Groups[1].Value).Distinct();
 
-    [GeneratedRegex(@"(?<!TorchSharp\.)\b(?:SailVit\.Kernels\.)?(Interop|Backends|Dispatch|Tensors|Ops|Modules)(?=\.[A-Z]|;)(?<!namespace SailVit\.Kernels\.\1)")]
+    [GeneratedRegex(@"(?<!TorchSharp\.)\b(?:SailVit\.Kernels\.)?(Interop|Backends|Dispatch|Tensors|Ops|Accelerated|Modules)(?=\.[A-Z]|;)(?<!namespace SailVit\.Kernels\.\1)")]
     private static partial Regex Qualifier();
 
     [GeneratedRegex(@"//.*$", RegexOptions.Multiline)]

@@ -16,6 +16,13 @@ public sealed partial class ReadmeTests
         Assert.Equal(RepositoryFiles.Read($"{Folder}/ReadmeExample.cs"), Example().Match(Readme).Groups[1].Value);
 
     [Fact]
+    public void AcceleratorExample_IsPartOfTheCompiledOne()
+    {
+        var lines = RepositoryFiles.Read($"{Folder}/ReadmeAcceleratorExample.cs").Split('\n').Select(l => l.Trim());
+        Assert.Contains(Example().Matches(Readme)[1].Groups[1].Value, string.Join('\n', lines), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Example_DiffersFromStockInOneLine()
     {
         string[] Lines(string file) => [.. RepositoryFiles.Read($"{Folder}/{file}.cs").Split('\n').Where(l => !l.StartsWith("namespace", StringComparison.Ordinal))];

@@ -140,6 +140,14 @@ internal sealed class AttentionCall
         return new(batch, q.Size(RowDim), k.Size(RowDim), q.Size(HeadDim), k.Size(HeadDim), q.Size(-1));
     }
 
+    /// <summary>Natural logarithms per unit of the scores that the kernels keep.</summary>
+    public double ScoreUnit(Tensor?[] inputs)
+    {
+        var problem = new AttentionProblem { Mask = inputs[Operands] is { } mask ? new(new TensorView(mask)) : default };
+        problem.SetScale(Scale ?? 1 / Math.Sqrt(ShapeOf(inputs).Width));
+        return problem.ScoreUnit;
+    }
+
     /// <summary>One of queries, keys and values (or of their gradients, or the output as part 0 of its own) by strides.</summary>
     public HeadTensor Part(Tensor?[] tensors, int part)
     {
