@@ -28,7 +28,7 @@ public sealed class AcceleratorTests : IDisposable
         {
             model.to(dtype);
             model.zero_grad();
-            var input = x.to(dtype).requires_grad_();
+            var input = x.to(dtype).clone().requires_grad_();
             var y = forward(input);
             y.backward([(arange(y.numel(), dtype: float32) * 0.37).cos().reshape(y.shape).to(dtype)]);
             Tensor[] results = [y.detach(), input.grad!, .. model.parameters().Select(p => p.grad!.clone())];
@@ -71,7 +71,7 @@ public sealed class AcceleratorTests : IDisposable
         }
         using var grad = enable_grad();
         var leaf = randn(200, 200).requires_grad_();
-        var first = autograd.grad([leaf.mm(leaf).pow(2).sum()], [leaf], create_graph: true)[0];
+        var first = autograd.grad([leaf.mm(leaf).pow(2).sum()], [leaf], retain_graph: true, create_graph: true)[0];
         first.sum().backward();
         Assert.False(leaf.grad!.isnan().any().item<bool>());
     }
