@@ -11,6 +11,9 @@ public static class Inputs
     /// <summary>Storage types that ops are measured in, the most used first.</summary>
     public static ScalarType[] DTypes { get; } = [ScalarType.Float32, ScalarType.BFloat16];
 
+    /// <summary>The same and float16, for element-wise ops, where its conversion is most of the work.</summary>
+    public static ScalarType[] ElementwiseDTypes { get; } = [.. DTypes, ScalarType.Float16];
+
     /// <summary>Standard normal values: activations and gradients.</summary>
     public static Tensor Normal(ScalarType dtype, params long[] shape)
     {

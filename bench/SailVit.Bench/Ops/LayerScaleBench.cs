@@ -8,7 +8,7 @@ internal sealed class LayerScaleBench : IOpBench
 {
     private const int Rows = 1024, Width = 1024;
 
-    public IEnumerable<BenchCase> Cases() => Inputs.DTypes.SelectMany(dtype => new OpBench
+    public IEnumerable<BenchCase> Cases() => Inputs.ElementwiseDTypes.SelectMany(dtype => new OpBench
     {
         Op = "layer_scale_add",
         Shape = $"{Rows}x{Width}",

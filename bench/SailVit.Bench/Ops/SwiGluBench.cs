@@ -4,12 +4,14 @@ using static TorchSharp.torch;
 
 namespace SailVit.Bench.Ops;
 
-/// <summary>SwiGLU at the encoder's hidden width.</summary>
+/// <summary>SwiGLU at the encoder's hidden width, on two tensors and on the halves of one.</summary>
 internal sealed class SwiGluBench : IOpBench
 {
     private const int Rows = 1024, Width = 2816;
 
-    public IEnumerable<BenchCase> Cases() => Inputs.DTypes.SelectMany(dtype => new OpBench
+    public IEnumerable<BenchCase> Cases() => Inputs.ElementwiseDTypes.SelectMany(dtype => (IEnumerable<BenchCase>)[.. Separate(dtype), .. Packed(dtype)]);
+
+    private static IEnumerable<BenchCase> Separate(ScalarType dtype) => new OpBench
     {
         Op = "swiglu",
         Shape = $"{Rows}x{Width}",
@@ -20,5 +22,22 @@ internal sealed class SwiGluBench : IOpBench
         Baseline = "silu, mul",
         Forward = Work.Elements(dtype, reads: 2, writes: 1, Rows, Width),
         Backward = Work.Elements(dtype, reads: 3, writes: 2, Rows, Width),
-    }.Cases());
+    }.Cases();
+
+    private static IEnumerable<BenchCase> Packed(ScalarType dtype) => new OpBench
+    {
+        Op = "swiglu packed",
+        Shape = $"{Rows}x2x{Width}",
+        DType = dtype,
+        Inputs = () => [Inputs.Normal(dtype, Rows, 2 * Width)],
+        Ours = t => [functional.swiglu(t[0])],
+        Stock = t =>
+        {
+            var halves = t[0].chunk(2, -1);
+            return [nn.functional.silu(halves[0]) * halves[1]];
+        },
+        Baseline = "chunk, silu, mul",
+        Forward = Work.Elements(dtype, reads: 2, writes: 1, Rows, Width),
+        Backward = Work.Elements(dtype, reads: 3, writes: 2, Rows, Width),
+    }.Cases();
 }

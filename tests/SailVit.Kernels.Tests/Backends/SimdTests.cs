@@ -138,9 +138,9 @@ public sealed unsafe class SimdTests
                     bits[i] = (ushort)(start + i);
                     bytes[i] = (byte)(start + i);
                 }
-                S.Store(y, S.LoadBf16(bits));
+                S.Store(y, Bf16.Load<S, V>(bits, 0));
                 Each(S.Width, i => BitConverter.Int32BitsToSingle(bits[i] << 16), y);
-                S.Store(y, S.LoadF16(bits));
+                S.Store(y, F16.Load<S, V>(bits, 0));
                 Each(S.Width, i => (float)BitConverter.UInt16BitsToHalf(bits[i]), y);
                 S.Store(y, S.LoadU8(bytes));
                 Each(S.Width, i => bytes[i], y);
@@ -171,13 +171,13 @@ public sealed unsafe class SimdTests
                 int n = Math.Min(S.Width, values.Length - start);
                 values.AsSpan(start, n).CopyTo(new(x, 16));
                 bits[S.Width] = 0xABCD;
-                S.StoreF16(bits, S.Load(x));
+                F16.Store<S, V>(bits, 0, S.Load(x));
                 for (int i = 0; i < n; i++)
                 {
                     ushort half = BitConverter.HalfToUInt16Bits((Half)x[i]);
                     Assert.True(float.IsNaN(x[i]) ? Half.IsNaN(BitConverter.UInt16BitsToHalf(bits[i])) : bits[i] == half, $"float16 of {x[i]:r}: {bits[i]:x4}, not {half:x4}.");
                 }
-                S.StoreBf16(bits, S.Load(x));
+                Bf16.Store<S, V>(bits, 0, S.Load(x));
                 for (int i = 0; i < n; i++)
                 {
                     ushort rounded = RoundToBf16(x[i]);

@@ -19,17 +19,11 @@ internal unsafe interface ISimd<V> where V : unmanaged
     /// <summary>Stores without reading the line into the cache first; p must be aligned to V's size.</summary>
     static abstract void StoreNonTemporal(float* p, V v);
 
-    /// <summary>Loads Width bfloat16 values (bit patterns) and widens them.</summary>
-    static abstract V LoadBf16(ushort* p);
+    /// <summary>Loads Width 16-bit patterns into the low halves of lanes.</summary>
+    static abstract V LoadU16(ushort* p);
 
-    /// <summary>Rounds to nearest even (NaN stays NaN) and stores Width bfloat16 values.</summary>
-    static abstract void StoreBf16(ushort* p, V v);
-
-    /// <summary>Loads Width float16 values (bit patterns) and widens them, subnormals included.</summary>
-    static abstract V LoadF16(ushort* p);
-
-    /// <summary>Rounds to nearest even (overflow to infinity) and stores Width float16 values.</summary>
-    static abstract void StoreF16(ushort* p, V v);
+    /// <summary>Stores the low 16 bits of each lane.</summary>
+    static abstract void StoreU16(ushort* p, V bits);
 
     /// <summary>Loads Width bytes as 0 … 255.</summary>
     static abstract V LoadU8(byte* p);
@@ -39,7 +33,7 @@ internal unsafe interface ISimd<V> where V : unmanaged
     static abstract V Mul(V a, V b);
     static abstract V Div(V a, V b);
 
-    /// <summary>1 / a for a of at least 1, infinity included; error below 0.55 ulp. Division is the slowest instruction of an activation.</summary>
+    /// <summary>1 / a for a from 1 to 2^126; error below 0.55 ulp. Division is the slowest instruction of an activation.</summary>
     static abstract V ReciprocalAboveOne(V a);
 
     /// <summary>a·b + c, rounded once.</summary>
@@ -57,6 +51,12 @@ internal unsafe interface ISimd<V> where V : unmanaged
     /// <summary>The larger of two, in one instruction; with a NaN, either.</summary>
     static abstract V MaxNative(V a, V b);
 
+    /// <summary>The smaller of two, in one instruction; with a NaN, either.</summary>
+    static abstract V MinNative(V a, V b);
+
+    /// <summary>table[i] in each lane, with i in the lane's low four bits; of a NaN, any of the sixteen.</summary>
+    static abstract V Lookup16(ref float table, V i);
+
     static abstract V Abs(V a);
     static abstract V Sqrt(V a);
 
@@ -71,6 +71,21 @@ internal unsafe interface ISimd<V> where V : unmanaged
 
     /// <summary>a·2^n for integral n in [-200, 127] and a near 1; below 2^-126 the result may be 0.</summary>
     static abstract V ScaleExp2(V a, V n);
+
+    /// <summary>A 32-bit pattern in every lane.</summary>
+    static abstract V Bits(uint pattern);
+
+    static abstract V And(V a, V b);
+    static abstract V Or(V a, V b);
+
+    /// <summary>Sum of the patterns as integers.</summary>
+    static abstract V AddBits(V a, V b);
+
+    static abstract V ShiftLeft(V a, int bits);
+    static abstract V ShiftRight(V a, int bits);
+
+    /// <summary>Shifts right and fills with the sign.</summary>
+    static abstract V ShiftRightSigned(V a, int bits);
 
     static abstract V LessThan(V a, V b);
     static abstract V Equal(V a, V b);

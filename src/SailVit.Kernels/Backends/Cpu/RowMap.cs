@@ -12,8 +12,8 @@ internal unsafe struct RowPointers
 /// <summary>An element-wise function of up to three inputs A, B, C with up to two outputs Y, Z.</summary>
 internal interface IElementMap
 {
-    /// <summary>Computes the elements from <paramref name="i"/> on.</summary>
-    void Apply<S, V, T>(in RowPointers row, long i) where S : struct, ISimd<V> where V : unmanaged where T : struct, IElement;
+    /// <summary>Computes one vector of elements. An absent input is 0, an absent output is dropped.</summary>
+    static abstract void Apply<S, V>(V a, V b, V c, out V y, out V z) where S : struct, ISimd<V> where V : unmanaged;
 }
 
 /// <summary>Operands of an element-wise function: all of one shape and dtype, each with its own row stride.</summary>
@@ -36,10 +36,10 @@ internal static unsafe class RowMap
     // Operands without gaps are cut into runs of this many elements, however long their rows are.
     private const long Run = 4096;
 
-    /// <summary>Applies <paramref name="map"/> to every element of A.</summary>
-    public static void For<M>(M map, in MapOperands o) where M : unmanaged, IElementMap
+    /// <summary>Applies <typeparamref name="M"/> to every element of A.</summary>
+    public static void For<M>(in MapOperands o) where M : unmanaged, IElementMap
     {
-        var args = new Arguments<M> { Map = map, Length = o.A.Count * o.A.Width };
+        var args = new Arguments { Length = o.A.Count * o.A.Width };
         bool dense = Dense(o.A) && Dense(o.B) && Dense(o.C) && Dense(o.Y) && Dense(o.Z);
         args.Width = dense ? Run : o.A.Width;
         args.A = new(o.A, dense);
@@ -67,15 +67,14 @@ internal static unsafe class RowMap
         public byte* Row(long row) => _data == null ? null : _data + (row * _strideBytes);
     }
 
-    private struct Arguments<M> where M : unmanaged
+    private struct Arguments
     {
-        public M Map;
         public Operand A, B, C, Y, Z;
         public long Width;
         public long Length;
     }
 
-    private readonly struct Call<M>(Arguments<M> args) : IElementCall where M : unmanaged, IElementMap
+    private readonly struct Call<M>(Arguments args) : IElementCall where M : unmanaged, IElementMap
     {
         public void Invoke<T>() where T : unmanaged, IElement
         {
@@ -84,31 +83,76 @@ internal static unsafe class RowMap
         }
     }
 
-    private struct Kernel<T, M>(Arguments<M> args) : ICpuKernel
+    private struct Kernel<T, M>(Arguments args) : ICpuKernel
         where T : unmanaged, IElement
         where M : unmanaged, IElementMap
     {
-        private Arguments<M> _a = args;
+        private Arguments _a = args;
 
         public readonly void Run<S, V>(long begin, long end) where S : struct, ISimd<V> where V : unmanaged
         {
             for (long r = begin; r < end; r++)
             {
                 var row = new RowPointers { A = _a.A.Row(r), B = _a.B.Row(r), C = _a.C.Row(r), Y = _a.Y.Row(r), Z = _a.Z.Row(r) };
-                Row<S, V>(_a.Map, row, Math.Min(_a.Width, _a.Length - (r * _a.Width)));
+                Row<S, V>(row, Math.Min(_a.Width, _a.Length - (r * _a.Width)));
             }
         }
 
-        private static void Row<S, V>(M map, RowPointers row, long n) where S : struct, ISimd<V> where V : unmanaged
+        private static void Row<S, V>(RowPointers row, long n) where S : struct, ISimd<V> where V : unmanaged
         {
             long i = 0;
+            for (; i + (2 * S.Width) <= n; i += 2 * S.Width)
+            {
+                Pair<S, V>(row, i);
+            }
             for (; i + S.Width <= n; i += S.Width)
             {
-                map.Apply<S, V, T>(row, i);
+                Single<S, V>(row, i);
             }
             for (; i < n; i++)
             {
-                map.Apply<SimdScalar, float, T>(row, i);
+                Single<SimdScalar, float>(row, i);
+            }
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private static void Pair<S, V>(in RowPointers row, long i) where S : struct, ISimd<V> where V : unmanaged
+        {
+            V b0 = S.Zero, b1 = S.Zero, c0 = S.Zero, c1 = S.Zero;
+            T.LoadPair<S, V>(row.A, i, out var a0, out var a1);
+            if (row.B != null)
+            {
+                T.LoadPair<S, V>(row.B, i, out b0, out b1);
+            }
+            if (row.C != null)
+            {
+                T.LoadPair<S, V>(row.C, i, out c0, out c1);
+            }
+            M.Apply<S, V>(a0, b0, c0, out var y0, out var z0);
+            M.Apply<S, V>(a1, b1, c1, out var y1, out var z1);
+            if (row.Y != null)
+            {
+                T.StorePair<S, V>(row.Y, i, y0, y1);
+            }
+            if (row.Z != null)
+            {
+                T.StorePair<S, V>(row.Z, i, z0, z1);
+            }
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private static void Single<S, V>(in RowPointers row, long i) where S : struct, ISimd<V> where V : unmanaged
+        {
+            var b = row.B == null ? S.Zero : T.Load<S, V>(row.B, i);
+            var c = row.C == null ? S.Zero : T.Load<S, V>(row.C, i);
+            M.Apply<S, V>(T.Load<S, V>(row.A, i), b, c, out var y, out var z);
+            if (row.Y != null)
+            {
+                T.Store<S, V>(row.Y, i, y);
+            }
+            if (row.Z != null)
+            {
+                T.Store<S, V>(row.Z, i, z);
             }
         }
     }

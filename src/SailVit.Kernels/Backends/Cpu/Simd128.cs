@@ -23,50 +23,10 @@ internal readonly unsafe struct Simd128 : ISimd<Vector128<float>>
     public static void StoreNonTemporal(float* p, Vector128<float> v) => v.StoreAlignedNonTemporal(p);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector128<float> LoadBf16(ushort* p) => (Widen(p) << 16).AsSingle();
+    public static Vector128<float> LoadU16(ushort* p) => Widen(p).AsSingle();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void StoreBf16(ushort* p, Vector128<float> v)
-    {
-        var bits = v.AsUInt32();
-        var rounded = bits + Vector128.Create(0x7fffu) + ((bits >>> 16) & Vector128.Create(1u));
-        // Rounding a NaN could carry into infinity: keep its sign, make it quiet.
-        var nan = bits | Vector128.Create(0x400000u);
-        var result = Vector128.ConditionalSelect(Vector128.Equals(v, v).AsUInt32(), rounded, nan) >>> 16;
-        Narrow(result).Store(p);
-    }
-
-    // Shift exponent and mantissa into place and rescale by 2^112: exact, subnormals included. Infinity and NaN have
-    // the largest exponent and need float32's own.
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector128<float> LoadF16(ushort* p)
-    {
-        var h = Widen(p);
-        var magnitude = (h & Vector128.Create(0x7fffu)) << 13;
-        var scaled = (magnitude.AsSingle() * Vector128.Create(5.192296858534828e33f)).AsUInt32();
-        var special = Vector128.GreaterThanOrEqual(magnitude, Vector128.Create(0x7c00u << 13));
-        var value = Vector128.ConditionalSelect(special, magnitude | Vector128.Create(0x7f800000u), scaled);
-        return (value | ((h & Vector128.Create(0x8000u)) << 16)).AsSingle();
-    }
-
-    // Normal results: add the rounding bias of the 13 dropped bits and rebias the exponent. Subnormal results: let the
-    // adder round by adding 2^-14·2^... as a magic number. Source: F. Giesen, "float->half variants", 2012 (public domain).
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void StoreF16(ushort* p, Vector128<float> v)
-    {
-        var bits = v.AsUInt32();
-        var sign = bits & Vector128.Create(0x80000000u);
-        var magnitude = bits ^ sign;
-        var odd = (magnitude >>> 13) & Vector128.Create(1u);
-        var normal = (magnitude + Vector128.Create(0xc8000fffu) + odd) >>> 13;
-        var magic = Vector128.Create(0x3f000000u);
-        var subnormal = (magnitude.AsSingle() + magic.AsSingle()).AsUInt32() - magic;
-        var result = Vector128.ConditionalSelect(Vector128.LessThan(magnitude, Vector128.Create(0x38800000u)), subnormal, normal);
-        // From 65,520 on: infinity; NaN keeps a quiet bit.
-        var overflow = Vector128.ConditionalSelect(Vector128.GreaterThan(magnitude, Vector128.Create(0x7f800000u)), Vector128.Create(0x7e00u), Vector128.Create(0x7c00u));
-        result = Vector128.ConditionalSelect(Vector128.GreaterThanOrEqual(magnitude, Vector128.Create(0x47800000u)), overflow, result);
-        Narrow(result | (sign >>> 16)).Store(p);
-    }
+    public static void StoreU16(ushort* p, Vector128<float> bits) => Narrow(bits.AsUInt32()).Store(p);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<float> LoadU8(byte* p) => Vector128.ConvertToSingle(Vector128.WidenLower(Vector128.WidenLower(Vector128.CreateScalarUnsafe(Unsafe.ReadUnaligned<uint>(p)).AsByte())).AsInt32());
@@ -102,6 +62,17 @@ internal readonly unsafe struct Simd128 : ISimd<Vector128<float>>
     public static Vector128<float> MaxNative(Vector128<float> a, Vector128<float> b) => Vector128.MaxNative(a, b);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<float> MinNative(Vector128<float> a, Vector128<float> b) => Vector128.MinNative(a, b);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<float> Lookup16(ref float table, Vector128<float> i)
+    {
+        var at = i.AsInt32() & Vector128.Create(15);
+        return Vector128.Create(
+            Unsafe.Add(ref table, at[0]), Unsafe.Add(ref table, at[1]), Unsafe.Add(ref table, at[2]), Unsafe.Add(ref table, at[3]));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<float> Abs(Vector128<float> a) => Vector128.Abs(a);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -118,6 +89,27 @@ internal readonly unsafe struct Simd128 : ISimd<Vector128<float>>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<float> ScaleExp2(Vector128<float> a, Vector128<float> n) => a * Exp2Integer(Vector128.MaxNative(n, Vector128.Create(-127f)));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<float> Bits(uint pattern) => Vector128.Create(pattern).AsSingle();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<float> And(Vector128<float> a, Vector128<float> b) => a & b;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<float> Or(Vector128<float> a, Vector128<float> b) => a | b;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<float> AddBits(Vector128<float> a, Vector128<float> b) => (a.AsUInt32() + b.AsUInt32()).AsSingle();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<float> ShiftLeft(Vector128<float> a, int bits) => (a.AsUInt32() << bits).AsSingle();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<float> ShiftRight(Vector128<float> a, int bits) => (a.AsUInt32() >>> bits).AsSingle();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<float> ShiftRightSigned(Vector128<float> a, int bits) => (a.AsInt32() >> bits).AsSingle();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<float> LessThan(Vector128<float> a, Vector128<float> b) => Vector128.LessThan(a, b);

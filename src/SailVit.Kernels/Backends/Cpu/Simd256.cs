@@ -24,50 +24,10 @@ internal readonly unsafe struct Simd256 : ISimd<Vector256<float>>
     public static void StoreNonTemporal(float* p, Vector256<float> v) => v.StoreAlignedNonTemporal(p);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<float> LoadBf16(ushort* p) => (Widen(p) << 16).AsSingle();
+    public static Vector256<float> LoadU16(ushort* p) => Widen(p).AsSingle();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void StoreBf16(ushort* p, Vector256<float> v)
-    {
-        var bits = v.AsUInt32();
-        var rounded = bits + Vector256.Create(0x7fffu) + ((bits >>> 16) & Vector256.Create(1u));
-        // Rounding a NaN could carry into infinity: keep its sign, make it quiet.
-        var nan = bits | Vector256.Create(0x400000u);
-        var result = Vector256.ConditionalSelect(Vector256.Equals(v, v).AsUInt32(), rounded, nan) >>> 16;
-        Narrow(result).Store(p);
-    }
-
-    // Shift exponent and mantissa into place and rescale by 2^112: exact, subnormals included. Infinity and NaN have
-    // the largest exponent and need float32's own.
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<float> LoadF16(ushort* p)
-    {
-        var h = Widen(p);
-        var magnitude = (h & Vector256.Create(0x7fffu)) << 13;
-        var scaled = (magnitude.AsSingle() * Vector256.Create(5.192296858534828e33f)).AsUInt32();
-        var special = Vector256.GreaterThanOrEqual(magnitude, Vector256.Create(0x7c00u << 13));
-        var value = Vector256.ConditionalSelect(special, magnitude | Vector256.Create(0x7f800000u), scaled);
-        return (value | ((h & Vector256.Create(0x8000u)) << 16)).AsSingle();
-    }
-
-    // Normal results: add the rounding bias of the 13 dropped bits and rebias the exponent. Subnormal results: let the
-    // adder round by adding 2^-14·2^... as a magic number. Source: F. Giesen, "float->half variants", 2012 (public domain).
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void StoreF16(ushort* p, Vector256<float> v)
-    {
-        var bits = v.AsUInt32();
-        var sign = bits & Vector256.Create(0x80000000u);
-        var magnitude = bits ^ sign;
-        var odd = (magnitude >>> 13) & Vector256.Create(1u);
-        var normal = (magnitude + Vector256.Create(0xc8000fffu) + odd) >>> 13;
-        var magic = Vector256.Create(0x3f000000u);
-        var subnormal = (magnitude.AsSingle() + magic.AsSingle()).AsUInt32() - magic;
-        var result = Vector256.ConditionalSelect(Vector256.LessThan(magnitude, Vector256.Create(0x38800000u)), subnormal, normal);
-        // From 65,520 on: infinity; NaN keeps a quiet bit.
-        var overflow = Vector256.ConditionalSelect(Vector256.GreaterThan(magnitude, Vector256.Create(0x7f800000u)), Vector256.Create(0x7e00u), Vector256.Create(0x7c00u));
-        result = Vector256.ConditionalSelect(Vector256.GreaterThanOrEqual(magnitude, Vector256.Create(0x47800000u)), overflow, result);
-        Narrow(result | (sign >>> 16)).Store(p);
-    }
+    public static void StoreU16(ushort* p, Vector256<float> bits) => Narrow(bits.AsUInt32()).Store(p);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<float> LoadU8(byte* p) => Vector256.ConvertToSingle(Vector256.WidenLower(Vector128.WidenLower(Vector64.Load(p).ToVector128Unsafe()).ToVector256Unsafe()).AsInt32());
@@ -91,7 +51,8 @@ internal readonly unsafe struct Simd256 : ISimd<Vector256<float>>
     public static Vector256<float> Fma(Vector256<float> a, Vector256<float> b, Vector256<float> c) => Vector256.FusedMultiplyAdd(a, b, c);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<float> NegFma(Vector256<float> a, Vector256<float> b, Vector256<float> c) => Vector256.FusedMultiplyAdd(-a, b, c);
+    public static Vector256<float> NegFma(Vector256<float> a, Vector256<float> b, Vector256<float> c) =>
+        System.Runtime.Intrinsics.X86.Fma.IsSupported ? System.Runtime.Intrinsics.X86.Fma.MultiplyAddNegated(a, b, c) : Vector256.FusedMultiplyAdd(-a, b, c);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<float> Max(Vector256<float> a, Vector256<float> b) => Vector256.Max(a, b);
@@ -101,6 +62,23 @@ internal readonly unsafe struct Simd256 : ISimd<Vector256<float>>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<float> MaxNative(Vector256<float> a, Vector256<float> b) => Vector256.MaxNative(a, b);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> MinNative(Vector256<float> a, Vector256<float> b) => Vector256.MinNative(a, b);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> Lookup16(ref float table, Vector256<float> i)
+    {
+        var low = Vector256.LoadUnsafe(ref table);
+        var high = Vector256.LoadUnsafe(ref table, 8);
+        if (!Avx2.IsSupported)
+        {
+            return Vector256.Create(Simd128.Lookup16(ref table, i.GetLower()), Simd128.Lookup16(ref table, i.GetUpper()));
+        }
+        // The permutation reads three bits; the fourth, moved to the sign, chooses the half.
+        var half = (i.AsInt32() << 28).AsSingle();
+        return Avx.BlendVariable(Avx2.PermuteVar8x32(low, i.AsInt32()), Avx2.PermuteVar8x32(high, i.AsInt32()), half);
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<float> Abs(Vector256<float> a) => Vector256.Abs(a);
@@ -119,6 +97,27 @@ internal readonly unsafe struct Simd256 : ISimd<Vector256<float>>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<float> ScaleExp2(Vector256<float> a, Vector256<float> n) => a * Exp2Integer(Vector256.MaxNative(n, Vector256.Create(-127f)));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> Bits(uint pattern) => Vector256.Create(pattern).AsSingle();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> And(Vector256<float> a, Vector256<float> b) => a & b;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> Or(Vector256<float> a, Vector256<float> b) => a | b;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> AddBits(Vector256<float> a, Vector256<float> b) => (a.AsUInt32() + b.AsUInt32()).AsSingle();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> ShiftLeft(Vector256<float> a, int bits) => (a.AsUInt32() << bits).AsSingle();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> ShiftRight(Vector256<float> a, int bits) => (a.AsUInt32() >>> bits).AsSingle();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> ShiftRightSigned(Vector256<float> a, int bits) => (a.AsInt32() >> bits).AsSingle();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<float> LessThan(Vector256<float> a, Vector256<float> b) => Vector256.LessThan(a, b);

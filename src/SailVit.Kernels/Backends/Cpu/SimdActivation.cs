@@ -13,23 +13,11 @@ internal interface ISimdActivation
 /// <summary>x·Φ(x) with the normal distribution Φ by the error function. Source: Hendrycks and Gimpel 2016.</summary>
 internal readonly struct GeluErf : ISimdActivation
 {
-    private const float Sqrt1Over2 = 0.707106781186547524f;
-    private const float Sqrt1Over2Pi = 0.398942280401432678f;
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V Value<S, V>(V x) where S : struct, ISimd<V> where V : unmanaged => S.Mul(x, NormalTail.Distribution<S, V>(x));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static V Value<S, V>(V x) where S : struct, ISimd<V> where V : unmanaged => S.Mul(x, Distribution<S, V>(x));
-
-    /// <remarks>Φ(x) + x·φ(x) with φ(x) = e^(−x²/2) / √(2π).</remarks>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static V Derivative<S, V>(V x) where S : struct, ISimd<V> where V : unmanaged
-    {
-        var density = S.Mul(SimdMath.Exp<S, V>(S.Mul(S.Mul(x, x), S.Create(-0.5f))), S.Create(Sqrt1Over2Pi));
-        return S.Fma(x, density, Distribution<S, V>(x));
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static V Distribution<S, V>(V x) where S : struct, ISimd<V> where V : unmanaged =>
-        S.Fma(SimdMath.Erf<S, V>(S.Mul(x, S.Create(Sqrt1Over2))), S.Create(0.5f), S.Create(0.5f));
+    public static V Derivative<S, V>(V x) where S : struct, ISimd<V> where V : unmanaged => NormalTail.GeluSlope<S, V>(x);
 }
 
 /// <summary>½·x·(1 + tanh u) with u = √(2/π)·(x + 0.044715·x³), computed as x·σ(2u), which is the same and does not cancel.</summary>
@@ -40,21 +28,17 @@ internal readonly struct GeluTanh : ISimdActivation
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V Value<S, V>(V x) where S : struct, ISimd<V> where V : unmanaged =>
-        S.Mul(x, SimdMath.Sigmoid<S, V>(Argument<S, V>(x)));
+        S.Mul(x, SimdMath.Sigmoid<S, V>(Argument<S, V>(x), out _));
 
-    /// <remarks>σ + x·σ·(1 − σ)·(2u)′ with σ·(1 − σ) = e / (1 + e)² and e = e^−|2u|, so that 1 − σ does not cancel.</remarks>
+    /// <remarks>σ + x·σ·(1 − σ)·(2u)′ with 1 − σ = σ·e^−2u, which does not cancel.</remarks>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V Derivative<S, V>(V x) where S : struct, ISimd<V> where V : unmanaged
     {
-        var argument = Argument<S, V>(x);
-        var e = SimdMath.Exp<S, V>(S.Sub(S.Zero, S.Abs(argument)));
-        var larger = S.Div(S.Create(1f), S.Add(S.Create(1f), e));
-        var smaller = S.Mul(e, larger);
-        var sigmoid = S.Select(S.LessThan(argument, S.Zero), smaller, larger);
-        var slope = S.Mul(S.Fma(S.Mul(x, x), S.Create(3 * Cubic), S.Create(1f)), S.Create(TwoSqrt2OverPi));
-        // Where e has vanished there is no change, also when the cube has overflowed.
-        var change = S.Mul(S.Mul(x, slope), S.Mul(smaller, larger));
-        return S.Add(sigmoid, S.Select(S.Equal(smaller, S.Zero), S.Zero, change));
+        var sigmoid = SimdMath.Sigmoid<S, V>(Argument<S, V>(x), out var e);
+        var both = S.Mul(S.Mul(sigmoid, e), sigmoid);
+        var slope = S.Mul(x, S.Mul(S.Fma(S.Mul(x, x), S.Create(3 * Cubic), S.Create(1f)), S.Create(TwoSqrt2OverPi)));
+        // Where σ is 0 or 1 nothing changes, also when the cube has overflowed.
+        return S.Fma(S.Select(S.Equal(both, S.Zero), S.Zero, slope), both, sigmoid);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -66,14 +50,13 @@ internal readonly struct GeluTanh : ISimdActivation
 internal readonly struct Silu : ISimdActivation
 {
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static V Value<S, V>(V x) where S : struct, ISimd<V> where V : unmanaged =>
-        S.Div(x, S.Add(S.Create(1f), SimdMath.Exp<S, V>(S.Sub(S.Zero, x))));
+    public static V Value<S, V>(V x) where S : struct, ISimd<V> where V : unmanaged => S.Mul(x, SimdMath.Sigmoid<S, V>(x, out _));
 
-    /// <remarks>σ·(1 + x·(1 − σ)).</remarks>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static V Derivative<S, V>(V x) where S : struct, ISimd<V> where V : unmanaged
-    {
-        var sigmoid = SimdMath.Sigmoid<S, V>(x);
-        return S.Mul(sigmoid, S.Fma(x, S.Sub(S.Create(1f), sigmoid), S.Create(1f)));
-    }
+    public static V Derivative<S, V>(V x) where S : struct, ISimd<V> where V : unmanaged => Derivative<S, V>(x, SimdMath.Sigmoid<S, V>(x, out _));
+
+    /// <summary>σ·(1 + x·(1 − σ)), with σ at hand.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V Derivative<S, V>(V x, V sigmoid) where S : struct, ISimd<V> where V : unmanaged =>
+        S.Mul(sigmoid, S.Fma(x, S.Sub(S.Create(1f), sigmoid), S.Create(1f)));
 }

@@ -6,6 +6,8 @@ namespace SailVit.Kernels.Backends.Cpu;
 internal static class SimdMath
 {
     private const float Log2E = 1.44269504088896341f;
+    private const double Log2E64 = 1.44269504088896341;
+    private const float SigmoidRange = 87;
     private const float Ln2High = 0.693145751953125f;
     private const float Ln2Low = 1.42860682030941723e-6f;
 
@@ -31,7 +33,7 @@ internal static class SimdMath
         return S.Select(S.LessThan(S.Create(88.722839f), x), S.Create(float.PositiveInfinity), y);
     }
 
-    /// <summary>2^(x·unit) for x ≤ 0. Below 2^−126 the result may be 0, below 2^−150 it is; NaN stays NaN.</summary>
+    /// <summary>2^(x·unit) for x·unit below 127. Below 2^−126 the result may be 0, below 2^−150 it is; NaN stays NaN.</summary>
     /// <remarks>x·unit = n − g with |g| ≤ 1/2, where the product is never rounded by itself; the polynomial interpolates 2^−g at
     /// Chebyshev nodes, degree 6, relative error 2e-8. Error below 1 ulp over the range.</remarks>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -53,34 +55,15 @@ internal static class SimdMath
         return S.ScaleExp2(p, n);
     }
 
-    /// <summary>1 / (1 + e^−x).</summary>
+    /// <summary>σ(x) = 1 / (1 + e^−x); below −87 it is 0.</summary>
+    /// <param name="x">Any value.</param>
+    /// <param name="e">e^−x, at most e^87.</param>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static V Sigmoid<S, V>(V x) where S : struct, ISimd<V> where V : unmanaged =>
-        S.ReciprocalAboveOne(S.Add(S.Create(1f), Exp<S, V>(S.Sub(S.Zero, x))));
-
-    /// <summary>The error function 2/√π · ∫₀ˣ e^−t² dt; error below 1 ulp.</summary>
-    /// <remarks>Below 0.9277 an odd polynomial, above it 1 − e^p(|x|), both minimax.
-    /// Source: N. Juffa, "erff", 2016 (BSD 2-clause).</remarks>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static V Erf<S, V>(V x) where S : struct, ISimd<V> where V : unmanaged
+    public static V Sigmoid<S, V>(V x, out V e) where S : struct, ISimd<V> where V : unmanaged
     {
-        var t = S.Abs(x);
-        var s = S.Mul(x, x);
-        var near = S.Create(-5.96761703e-4f);
-        near = S.Fma(near, s, S.Create(4.99119423e-3f));
-        near = S.Fma(near, s, S.Create(-2.67681349e-2f));
-        near = S.Fma(near, s, S.Create(1.12819925e-1f));
-        near = S.Fma(near, s, S.Create(-3.76125336e-1f));
-        near = S.Fma(near, s, S.Create(1.28379166e-1f));
-        near = S.Fma(near, x, x);
-
-        var far = S.Fma(S.Create(-1.72853470e-5f), t, S.Create(3.83197126e-4f));
-        far = S.Fma(far, s, S.Fma(S.Create(-3.88396438e-3f), t, S.Create(2.42546219e-2f)));
-        far = S.Fma(far, t, S.Create(-1.06777877e-1f));
-        far = S.Fma(far, t, S.Create(-6.34846687e-1f));
-        far = S.Fma(far, t, S.Create(-1.28717512e-1f));
-        far = S.Sub(S.Create(1f), Exp<S, V>(S.Fma(far, t, S.Sub(S.Zero, t))));
-        far = S.Select(S.LessThan(x, S.Zero), S.Sub(S.Zero, far), far);
-        return S.Select(S.LessThan(S.Create(0.927734375f), t), far, near);
+        // Clamped so that neither the sum nor its reciprocal leaves the normal numbers. The operand order lets NaN through.
+        e = Exp2<S, V>(S.MinNative(S.Create(SigmoidRange), S.Sub(S.Zero, x)), new Exp2Unit(Log2E64));
+        var sigmoid = S.ReciprocalAboveOne(S.Add(S.Create(1f), e));
+        return S.Select(S.LessThan(x, S.Create(-SigmoidRange)), S.Zero, sigmoid);
     }
 }

@@ -17,17 +17,9 @@ internal readonly unsafe struct SimdScalar : ISimd<float>
 
     public static void StoreNonTemporal(float* p, float v) => *p = v;
 
-    public static float LoadBf16(ushort* p) => BitConverter.UInt32BitsToSingle((uint)*p << 16);
+    public static float LoadU16(ushort* p) => Bits(*p);
 
-    public static void StoreBf16(ushort* p, float v)
-    {
-        uint bits = BitConverter.SingleToUInt32Bits(v);
-        *p = (ushort)((float.IsNaN(v) ? bits | 0x400000 : bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
-    }
-
-    public static float LoadF16(ushort* p) => (float)BitConverter.UInt16BitsToHalf(*p);
-
-    public static void StoreF16(ushort* p, float v) => *p = BitConverter.HalfToUInt16Bits((Half)v);
+    public static void StoreU16(ushort* p, float bits) => *p = (ushort)Pattern(bits);
 
     public static float LoadU8(byte* p) => *p;
 
@@ -51,6 +43,10 @@ internal readonly unsafe struct SimdScalar : ISimd<float>
 
     public static float MaxNative(float a, float b) => MathF.Max(a, b);
 
+    public static float MinNative(float a, float b) => a < b ? a : b;
+
+    public static float Lookup16(ref float table, float i) => Unsafe.Add(ref table, BitConverter.SingleToInt32Bits(i) & 15);
+
     public static float Abs(float a) => MathF.Abs(a);
 
     public static float Sqrt(float a) => MathF.Sqrt(a);
@@ -63,6 +59,20 @@ internal readonly unsafe struct SimdScalar : ISimd<float>
 
     public static float ScaleExp2(float a, float n) => a * Exp2Integer(MathF.Max(n, -127));
 
+    public static float Bits(uint pattern) => BitConverter.UInt32BitsToSingle(pattern);
+
+    public static float And(float a, float b) => Bits(Pattern(a) & Pattern(b));
+
+    public static float Or(float a, float b) => Bits(Pattern(a) | Pattern(b));
+
+    public static float AddBits(float a, float b) => Bits(Pattern(a) + Pattern(b));
+
+    public static float ShiftLeft(float a, int bits) => Bits(Pattern(a) << bits);
+
+    public static float ShiftRight(float a, int bits) => Bits(Pattern(a) >> bits);
+
+    public static float ShiftRightSigned(float a, int bits) => Bits((uint)((int)Pattern(a) >> bits));
+
     public static float LessThan(float a, float b) => Mask(a < b);
 
     public static float Equal(float a, float b) => Mask(a == b);
@@ -74,6 +84,9 @@ internal readonly unsafe struct SimdScalar : ISimd<float>
     public static float Sum(float a) => a;
 
     public static float HorizontalMax(float a) => a;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static uint Pattern(float a) => BitConverter.SingleToUInt32Bits(a);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static float Mask(bool set) => BitConverter.Int32BitsToSingle(set ? -1 : 0);

@@ -41,7 +41,7 @@ internal sealed class ActivationFunction<F> : OpFunction<ActivationFunction<F>, 
         using var x = Rows.Of(saved[0], 1);
         using var g = Rows.Of(dy, 1);
         using var result = Rows.Of(dx, 1);
-        RowMap.For(default(ActivationBackward<F>), new() { A = x, B = g, Y = result });
+        RowMap.For<ActivationBackward<F>>(new() { A = x, B = g, Y = result });
         return [dx];
     }
 
@@ -51,7 +51,7 @@ internal sealed class ActivationFunction<F> : OpFunction<ActivationFunction<F>, 
         var y = Allocate.Empty(view.Sizes, view.DType, view);
         using var source = Rows.Of(x, 1);
         using var result = Rows.Of(y, 1);
-        RowMap.For(default(ActivationForward<F>), new() { A = source, Y = result });
+        RowMap.For<ActivationForward<F>>(new() { A = source, Y = result });
         return y;
     }
 
@@ -63,7 +63,7 @@ internal sealed class ActivationFunction<F> : OpFunction<ActivationFunction<F>, 
             using var y = Compute(x);
             return x.copy_(y).alias();
         }
-        RowMap.For(default(ActivationForward<F>), new() { A = rows, Y = rows });
+        RowMap.For<ActivationForward<F>>(new() { A = rows, Y = rows });
         // A torch op on an empty view counts as a change of x: a graph that saved x notices.
         using var none = x.narrow(0, 0, 0);
         none.zero_().Dispose();

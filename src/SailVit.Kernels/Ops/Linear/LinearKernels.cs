@@ -5,13 +5,13 @@ using SailVit.Kernels.Backends.Cpu.Gemm;
 namespace SailVit.Kernels.Ops.Linear;
 
 /// <summary>Y = f(A), plus B where there is one: what follows a product that libtorch made.</summary>
-internal readonly unsafe struct ActivationAndResidual<F> : IElementMap where F : struct, ISimdActivation
+internal readonly struct ActivationAndResidual<F> : IElementMap where F : struct, ISimdActivation
 {
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public void Apply<S, V, T>(in RowPointers row, long i) where S : struct, ISimd<V> where V : unmanaged where T : struct, IElement
+    public static void Apply<S, V>(V a, V b, V c, out V y, out V z) where S : struct, ISimd<V> where V : unmanaged
     {
-        var y = F.Value<S, V>(T.Load<S, V>(row.A, i));
-        T.Store<S, V>(row.Y, i, row.B == null ? y : S.Add(y, T.Load<S, V>(row.B, i)));
+        y = S.Add(F.Value<S, V>(a), b);
+        z = default;
     }
 }
 

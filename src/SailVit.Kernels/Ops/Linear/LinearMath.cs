@@ -54,7 +54,7 @@ internal static unsafe class LinearMath
         using (var b = Rows.Of(up, 1))
         using (var y = Rows.Of(result, 1))
         {
-            RowMap.For(default(SwiGluForward), new() { A = a, B = b, Y = y });
+            RowMap.For<SwiGluForward>(new() { A = a, B = b, Y = y });
         }
         if (keep)
         {
@@ -87,7 +87,7 @@ internal static unsafe class LinearMath
         using var c = Rows.Of(dy, 1);
         using var y = Rows.Of(dGate, 1);
         using var z = Rows.Of(dUp, 1);
-        RowMap.For(default(SwiGluBackward), new() { A = a, B = b, C = c, Y = y, Z = z });
+        RowMap.For<SwiGluBackward>(new() { A = a, B = b, C = c, Y = y, Z = z });
         return (dGate, dUp);
     }
 
@@ -152,12 +152,12 @@ internal static unsafe class LinearMath
 
     private readonly struct ActivationCall(Rows a, Rows b, Rows y) : IActivationCall
     {
-        public void Invoke<F>() where F : unmanaged, ISimdActivation => RowMap.For(default(ActivationAndResidual<F>), new() { A = a, B = b, Y = y });
+        public void Invoke<F>() where F : unmanaged, ISimdActivation => RowMap.For<ActivationAndResidual<F>>(new() { A = a, B = b, Y = y });
     }
 
     private readonly struct GradientCall(Rows a, Rows b, Rows y) : IActivationCall
     {
-        public void Invoke<F>() where F : unmanaged, ISimdActivation => RowMap.For(default(ActivationBackward<F>), new() { A = a, B = b, Y = y });
+        public void Invoke<F>() where F : unmanaged, ISimdActivation => RowMap.For<ActivationBackward<F>>(new() { A = a, B = b, Y = y });
     }
 
     private readonly struct ColumnSumCall(MatrixView x, Tensor result) : IElementCall

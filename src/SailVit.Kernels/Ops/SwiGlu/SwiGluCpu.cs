@@ -4,30 +4,24 @@ using SailVit.Kernels.Backends.Cpu;
 namespace SailVit.Kernels.Ops.SwiGlu;
 
 /// <summary>Y = silu(A)·B with gate A and up B.</summary>
-internal readonly unsafe struct SwiGluForward : IElementMap
+internal readonly struct SwiGluForward : IElementMap
 {
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public void Apply<S, V, T>(in RowPointers row, long i) where S : struct, ISimd<V> where V : unmanaged where T : struct, IElement =>
-        T.Store<S, V>(row.Y, i, S.Mul(Silu.Value<S, V>(T.Load<S, V>(row.A, i)), T.Load<S, V>(row.B, i)));
+    public static void Apply<S, V>(V a, V b, V c, out V y, out V z) where S : struct, ISimd<V> where V : unmanaged
+    {
+        y = S.Mul(Silu.Value<S, V>(a), b);
+        z = default;
+    }
 }
 
 /// <summary>Gradients of gate (Y) and up (Z) from gate A, up B and incoming C: dY = C·B·silu′(A), dZ = C·silu(A).</summary>
-internal readonly unsafe struct SwiGluBackward : IElementMap
+internal readonly struct SwiGluBackward : IElementMap
 {
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public void Apply<S, V, T>(in RowPointers row, long i) where S : struct, ISimd<V> where V : unmanaged where T : struct, IElement
+    public static void Apply<S, V>(V a, V b, V c, out V y, out V z) where S : struct, ISimd<V> where V : unmanaged
     {
-        var gate = T.Load<S, V>(row.A, i);
-        var dy = T.Load<S, V>(row.C, i);
-        var sigmoid = SimdMath.Sigmoid<S, V>(gate);
-        if (row.Y != null)
-        {
-            var slope = S.Mul(sigmoid, S.Fma(gate, S.Sub(S.Create(1f), sigmoid), S.Create(1f)));
-            T.Store<S, V>(row.Y, i, S.Mul(S.Mul(dy, T.Load<S, V>(row.B, i)), slope));
-        }
-        if (row.Z != null)
-        {
-            T.Store<S, V>(row.Z, i, S.Mul(dy, S.Mul(gate, sigmoid)));
-        }
+        var sigmoid = SimdMath.Sigmoid<S, V>(a, out _);
+        y = S.Mul(S.Mul(c, b), Silu.Derivative<S, V>(a, sigmoid));
+        z = S.Mul(c, S.Mul(a, sigmoid));
     }
 }

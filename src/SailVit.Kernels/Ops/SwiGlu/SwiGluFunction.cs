@@ -29,7 +29,7 @@ internal sealed class SwiGluFunction : OpFunction<SwiGluFunction, object>
         }
         var output = Allocate.Empty(sizes, view.DType, view);
         using var y = Rows.Of(output, 1);
-        RowMap.For(default(SwiGluForward), new() { A = a, B = b, Y = y });
+        RowMap.For<SwiGluForward>(new() { A = a, B = b, Y = y });
         return output;
     }
 
@@ -50,7 +50,7 @@ internal sealed class SwiGluFunction : OpFunction<SwiGluFunction, object>
         using var upGradient = Rows.Of(dUp, 1);
         var (a, b) = packed ? Halves(gate) : (gate, up);
         var (y, z) = packed ? Halves(gateGradient) : (gateGradient, upGradient);
-        RowMap.For(default(SwiGluBackward), new() { A = a, B = b, C = incoming, Y = y, Z = z });
+        RowMap.For<SwiGluBackward>(new() { A = a, B = b, C = incoming, Y = y, Z = z });
         return [dGate, dUp];
     }
 
