@@ -4,7 +4,7 @@ using SailVit.Kernels.Interop;
 
 namespace SailVit.Kernels.Dispatch;
 
-/// <summary>Who computes the matrix products of linear layers.</summary>
+/// <summary>Who computes the matrix products of linear layers and patch embeddings.</summary>
 public enum LinearPath
 {
     /// <summary>The faster one for the dtype on this processor, by <see cref="LinearDispatch.Rule"/>.</summary>

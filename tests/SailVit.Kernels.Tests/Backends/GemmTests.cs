@@ -78,7 +78,7 @@ public sealed unsafe class GemmTests
         foreach (var (name, product) in ((string, Action<StoreEpilogue<F32>>)[])
         [
             ("rows", e => Gemm.Run(new LeftRows(rows.View), 70, RightOperand.Of(right.View), e)),
-            ("left transposed", e => Gemm.Run(new LeftColumns(columns.View), 70, RightOperand.Of(right.View), e)),
+            ("left transposed", e => Gemm.Run(new LeftColumns<MatrixView>(columns.View), 70, RightOperand.Of(right.View), e)),
             ("right transposed", e => Gemm.Run(new LeftRows(rows.View), 70, RightOperand.Transposed(transposed.View), e)),
         ])
         {

@@ -1,4 +1,5 @@
 using SailVit.Kernels.Backends.Cpu;
+using SailVit.Kernels.Dispatch;
 using SailVit.Testing;
 using TorchSharp;
 using Xunit;
@@ -12,6 +13,8 @@ public sealed class PatchEmbedTests
     private static readonly float[] Mean = [0.48f, 0.46f, 0.41f], Std = [0.27f, 0.26f, 0.28f];
 
     private sealed record Options(PatchNorm Norm = PatchNorm.None, bool Normalise = false);
+
+    private static readonly LinearPath[] Paths = [LinearPath.Own, LinearPath.LibTorch];
 
     // Inputs: pixels, weight, bias, norm weight, norm bias, position, class token.
     private static Tensor Ours(Options o, Tensor[] t) => functional.patch_embed(
@@ -101,9 +104,13 @@ public sealed class PatchEmbedTests
         var o = new Options(norm);
         foreach (var s in (Shape[])[new(2, 3, 5, 14, 96), new(1, 4, 4, 16, 130), new(3, 1, 7, 1, 20), new(1, 5, 2, 7, 64), new(2, 2, 3, 20, 48)])
         {
-            foreach (bool cls in (bool[])[false, true])
+            foreach (var path in Paths)
             {
-                OpCheck.Run(Case($"{s} {norm}, class token {cls}", o, Inputs(s, o, dtype, g, cls: cls)));
+                using var forced = LinearDispatch.Use(path);
+                foreach (bool cls in (bool[])[false, true])
+                {
+                    OpCheck.Run(Case($"{s} {norm}, class token {cls}, {path}", o, Inputs(s, o, dtype, g, cls: cls)));
+                }
             }
         }
     }
@@ -115,8 +122,9 @@ public sealed class PatchEmbedTests
     {
         using var scope = NewDisposeScope();
         using var g = new Generator(52);
-        foreach (bool normalise in (bool[])[false, true])
+        foreach (var (normalise, path) in from n in (bool[])[false, true] from p in Paths select (n, p))
         {
+            using var forced = LinearDispatch.Use(path);
             var o = new Options(PatchNorm.RmsNorm, normalise);
             // The 16-bit composition rounds the pixels before the product; ours does not.
             var inputs = Inputs(new(2, 3, 3, 14, 64), o, dtype, g, bytes: true);
@@ -134,8 +142,9 @@ public sealed class PatchEmbedTests
         var o = new Options(PatchNorm.LayerNorm);
         foreach (var layout in Strides.All)
         {
-            foreach (bool bytes in (bool[])[false, true])
+            foreach (var (bytes, path) in from b in (bool[])[false, true] from p in Paths select (b, p))
             {
+                using var forced = LinearDispatch.Use(path);
                 var inputs = Inputs(new(2, 2, 3, 14, 40), o, float32, g, cls: true, bytes: bytes);
                 inputs[0] = layout.Apply(inputs[0]!);
                 inputs[1] = layout.Apply(inputs[1]!);
@@ -147,12 +156,15 @@ public sealed class PatchEmbedTests
         OpCheck.Run(Case("expanded gradient", plain, Inputs(new(3, 2, 2, 4, 40), plain, float32, g)) with { GradLayout = Strides.Expanded });
     }
 
-    [Fact]
-    public void OptionalInputs_MayBeAbsent_AndGradientsGoWhereWanted()
+    [Theory]
+    [InlineData(LinearPath.Own)]
+    [InlineData(LinearPath.LibTorch)]
+    public void OptionalInputs_MayBeAbsent_AndGradientsGoWhereWanted(LinearPath path)
     {
         using var scope = NewDisposeScope();
         using var g = new Generator(54);
         var o = new Options(PatchNorm.RmsNorm);
+        using var forced = LinearDispatch.Use(path);
         for (int absent = 2; absent < 7; absent++)
         {
             var inputs = Inputs(new(2, 2, 2, 4, 33), o, float32, g, position: absent != 5, cls: absent != 6);
@@ -233,7 +245,12 @@ public sealed class PatchEmbedTests
         Fails("mean has 2 values", () => functional.patch_embed(x, w, mean: [0, 0]));
         Fails("std is 0 for channel 1", () => functional.patch_embed(x, w, std: [1, 0, 1]));
         Fails("eps is -1", () => functional.patch_embed(x, w, norm: PatchNorm.RmsNorm, eps: -1));
-        Assert.Equal([0, 4, 8], functional.patch_embed(randn(0, 3, 28, 28), w).shape);
+        foreach (var path in Paths)
+        {
+            using var forced = LinearDispatch.Use(path);
+            var empty = functional.patch_embed(randn(0, 3, 28, 28), w.detach().requires_grad_(), ones(8), cls_token: ones(8));
+            Assert.Equal([0, 5, 8], empty.shape);
+        }
     }
 
     [Fact]
@@ -242,6 +259,7 @@ public sealed class PatchEmbedTests
         using var scope = NewDisposeScope();
         using var g = new Generator((ulong)seed + 1_000_000);
         var o = new Options(random.Pick(Enum.GetValues<PatchNorm>()), random.Chance());
+        using var forced = LinearDispatch.Use(random.Pick(Paths));
         var s = new Shape(random.Next(1, 4), random.Next(1, 6), random.Next(1, 6), random.Next(1, 18), random.Next(8, 150));
         var dtype = random.Pick(float32, bfloat16, float16);
         var inputs = Inputs(s, o, dtype, g, random.Chance(0.7), random.Chance(0.3), random.Chance(0.3));

@@ -67,7 +67,14 @@ internal readonly unsafe struct BackwardScratch
     public static PackedMatrix Pack<S, V>(MatrixView from, bool transposed, float* to) where S : struct, ISimd<V> where V : unmanaged
     {
         var packed = transposed ? new PackedMatrix(to, from.Columns, from.Rows) : new PackedMatrix(to, from.Rows, from.Columns);
-        (transposed ? RightOperand.Transposed(from) : RightOperand.Of(from)).Pack<S, V>(packed);
+        if (transposed)
+        {
+            RightOperand.Transposed(from).Pack<S, V>(packed);
+        }
+        else
+        {
+            RightOperand.Of(from).Pack<S, V>(packed);
+        }
         return packed;
     }
 

@@ -41,8 +41,12 @@ internal readonly unsafe struct ColumnSum<T>(MatrixView x, byte* result) : ICpuK
                 new Span<float>(chunk, Columns).Clear();
                 for (long r = first; r < Math.Min(x.Rows, first + ChunkRows); r++)
                 {
-                    x.CopyRow<S, V>(r, column, count, row);
-                    Add<S, V>(chunk, row);
+                    bool direct = count == Columns && x.IsFloat32Rows;
+                    if (!direct)
+                    {
+                        x.CopyRow<S, V>(r, column, count, row);
+                    }
+                    Add<S, V>(chunk, direct ? x.InPlace(r, column) : row);
                 }
                 Add<S, V>(sum, chunk);
             }

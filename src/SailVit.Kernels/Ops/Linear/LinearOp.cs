@@ -115,7 +115,8 @@ internal static class LinearOp
         }
     }
 
-    private static void Log(string op, LinearPath path, in TensorView x, in TensorView w)
+    /// <summary>Says who makes a product, while somebody listens.</summary>
+    public static void Log(string op, LinearPath path, in TensorView x, in TensorView w)
     {
         if (SailVitEventSource.Log.IsEnabled())
         {

@@ -38,7 +38,8 @@ public static partial class functional
     /// One matrix product whose left side is gathered from the pixels block by block: there is no unfolded copy of the image,
     /// and uint8 pixels are never converted as a whole. float32 sums. Without a norm everything happens in the product's
     /// epilogue; with one, the projection is stored once in the weight's dtype. The pixels' gradient is computed only if they
-    /// require it. Results do not depend on the number of threads.
+    /// require it. Where libtorch's product is the faster one (<see cref="Dispatch.LinearDispatch"/>, by the weight's dtype), patches
+    /// are gathered into a matrix for it, forward and for the weight's gradient. Results do not depend on the number of threads.
     /// </remarks>
     public static Tensor patch_embed(
         Tensor pixels, Tensor weight, Tensor? bias = null, Tensor? norm_weight = null, Tensor? norm_bias = null,

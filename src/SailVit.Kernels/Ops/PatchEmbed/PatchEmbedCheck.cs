@@ -1,3 +1,4 @@
+using SailVit.Kernels.Dispatch;
 using SailVit.Kernels.Interop;
 using SailVit.Kernels.Tensors;
 using TorchSharp;
@@ -9,8 +10,11 @@ namespace SailVit.Kernels.Ops.PatchEmbed;
 /// <param name="Norm">Norm after the projection.</param>
 /// <param name="Eps">Of the norm.</param>
 /// <param name="Scale">Per channel: the projection sees scale · pixel + shift.</param>
+/// <param name="ScaleRest">Per channel: what float32 cannot hold of the scale. The
+/// rounded 1/255 would bias all bytes alike.</param>
 /// <param name="Shift">Per channel.</param>
-internal sealed record PatchEmbedOptions(PatchNorm Norm, double Eps, float[] Scale, float[] Shift);
+/// <param name="Path">Who makes the products of tokens and of the weight's gradient; the pixels' gradient is always an own one.</param>
+internal sealed record PatchEmbedOptions(PatchNorm Norm, double Eps, float[] Scale, float[] ScaleRest, float[] Shift, LinearPath Path);
 
 /// <summary>Argument checks, before anything is allocated.</summary>
 internal static class PatchEmbedCheck
@@ -29,8 +33,9 @@ internal static class PatchEmbedCheck
         Norm(norm, eps, normWeight, normBias);
         Position(position, w, (x.Size(2) / w.Size(2) * (x.Size(3) / w.Size(3))) + (clsToken is null ? 0 : 1), clsToken is not null);
         ClassToken(clsToken, w);
-        var (scale, shift) = Normalisation(x, mean, std);
-        return new(norm, eps, scale, shift);
+        var (scale, rest, shift) = Normalisation(x, mean, std);
+        long patches = x.Size(0) * (x.Size(2) / w.Size(2)) * (x.Size(3) / w.Size(3));
+        return new(norm, eps, scale, rest, shift, LinearDispatch.For(w.DType, patches, packed: false));
     }
 
     private static void Pixels(in TensorView x, in TensorView w)
@@ -111,11 +116,11 @@ internal static class PatchEmbedCheck
         Check.SameDType(view, w, "cls_token", "weight");
     }
 
-    private static (float[] Scale, float[] Shift) Normalisation(in TensorView x, float[]? mean, float[]? std)
+    private static (float[] Scale, float[] ScaleRest, float[] Shift) Normalisation(in TensorView x, float[]? mean, float[]? std)
     {
         int channels = checked((int)x.Size(1));
         double unit = x.DType == DType.UInt8 ? 1 / 255.0 : 1;
-        var (scale, shift) = (new float[channels], new float[channels]);
+        var (scale, rest, shift) = (new float[channels], new float[channels], new float[channels]);
         Channels(mean, channels, nameof(mean));
         Channels(std, channels, nameof(std));
         for (int c = 0; c < channels; c++)
@@ -126,9 +131,10 @@ internal static class PatchEmbedCheck
                 Check.Throw(nameof(std), $"is {deviation} for channel {c}; it must be positive.");
             }
             scale[c] = (float)(unit / deviation);
+            rest[c] = (float)((unit / deviation) - scale[c]);
             shift[c] = (float)(-(mean is null ? 0.0 : mean[c]) / deviation);
         }
-        return (scale, shift);
+        return (scale, rest, shift);
     }
 
     private static void Channels(float[]? values, int channels, string name)

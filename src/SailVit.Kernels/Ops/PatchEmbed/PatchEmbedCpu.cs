@@ -4,12 +4,24 @@ using SailVit.Kernels.Backends.Cpu.Gemm;
 
 namespace SailVit.Kernels.Ops.PatchEmbed;
 
-/// <summary>A = patches, one per row; <paramref name="first"/> is the patch of row 0.</summary>
-internal readonly unsafe struct PatchRows(PatchGrid grid, long first) : ILeftOperand
+/// <summary>Patches, one per row; <paramref name="first"/> is the patch of row 0. The left matrix of the projection;
+/// transposed, of the weight's gradient.</summary>
+internal readonly unsafe struct PatchRows(PatchGrid grid, long first) : ILeftOperand, IRowSource
 {
-    public long ScratchFloats(long rows, long depth) => (rows * depth) + PatchGrid.Slack;
+    public long Rows => grid.Patches;
 
-    public LeftBlock Block<S, V>(long row, long rows, long depth, float* scratch) where S : struct, ISimd<V> where V : unmanaged
+    public long Columns => grid.Depth;
+
+    public bool IsFloat32Rows => false;
+
+    public float* InPlace(long row, long column) => null;
+
+    public void CopyRow<S, V>(long row, long column, long count, float* to) where S : struct, ISimd<V> where V : unmanaged =>
+        grid.Gather<S, V>(first + row, column, count, to);
+
+    public long ScratchFloats(long rows, long depth, long depthBlock) => (rows * depth) + IRowSource.Slack;
+
+    public LeftBlock Block<S, V>(long row, long rows, long depth, long depthBlock, float* scratch) where S : struct, ISimd<V> where V : unmanaged
     {
         for (long r = 0; r < rows; r++)
         {
@@ -19,18 +31,18 @@ internal readonly unsafe struct PatchRows(PatchGrid grid, long first) : ILeftOpe
     }
 }
 
-/// <summary>A = patchesᵀ, [K, patches]: the left matrix of the weight's gradient.</summary>
-internal readonly unsafe struct PatchColumns(PatchGrid grid, long first) : ILeftOperand
+/// <summary>Patches as a matrix in memory, [B · patches, K], for libtorch's product.</summary>
+internal readonly unsafe struct GatherPatches<T>(PatchGrid grid, byte* to) : ICpuKernel where T : unmanaged, IElement
 {
-    public long ScratchFloats(long rows, long depth) => (rows * depth) + PatchGrid.Slack;
-
-    public LeftBlock Block<S, V>(long row, long rows, long depth, float* scratch) where S : struct, ISimd<V> where V : unmanaged
+    public void Run<S, V>(long begin, long end) where S : struct, ISimd<V> where V : unmanaged
     {
-        for (long patch = 0; patch < depth; patch++)
+        int depth = (int)grid.Depth;
+        using var row = Workspace.Rent((depth + IRowSource.Slack) * sizeof(float));
+        for (long patch = begin; patch < end; patch++)
         {
-            grid.Gather<S, V>(first + patch, row, rows, scratch + (patch * rows));
+            grid.Gather<S, V>(patch, 0, depth, row.Floats);
+            RowStore.Run<S, V, T>(row.Floats, depth, to, patch * depth);
         }
-        return new(scratch, 1, rows);
     }
 }
 
@@ -97,22 +109,27 @@ internal readonly unsafe struct PixelEpilogue<T>(PatchGrid grid, long first, byt
         grid.Scatter<T>(first + row, column, columns, sums, image);
 }
 
-/// <summary>to[c, k] = from[k, c] for rows c in [begin, end): float32 to a storage type.</summary>
+/// <summary>to[c, k] = from[k, c]: float32 to a storage type, a panel of k per item.</summary>
 internal readonly unsafe struct TransposeStore<T>(float* from, long depth, long width, byte* to) : ICpuKernel where T : unmanaged, IElement
 {
-    // A block of columns at a time, so that the cache lines of from are used whole.
-    public const long Columns = 16;
+    private const int BlockWidth = 64;
+
+    public static long Items(long depth) => (depth + PackedMatrix.PanelColumns - 1) / PackedMatrix.PanelColumns;
 
     public void Run<S, V>(long begin, long end) where S : struct, ISimd<V> where V : unmanaged
     {
-        for (long block = begin; block < end; block++)
+        float* block = stackalloc float[BlockWidth * PackedMatrix.PanelColumns];
+        for (long item = begin; item < end; item++)
         {
-            long stop = Math.Min(width, (block + 1) * Columns);
-            for (long k = 0; k < depth; k++)
+            long k = item * PackedMatrix.PanelColumns;
+            int rows = (int)Math.Min(PackedMatrix.PanelColumns, depth - k);
+            for (long c = 0; c < width; c += BlockWidth)
             {
-                for (long c = block * Columns; c < stop; c++)
+                int columns = (int)Math.Min(BlockWidth, width - c);
+                RightColumns.Transpose(from + (k * width) + c, width, rows, columns, block);
+                for (int i = 0; i < columns; i++)
                 {
-                    T.Store<SimdScalar, float>(to, (c * depth) + k, from[(k * width) + c]);
+                    RowStore.Run<S, V, T>(block + (i * PackedMatrix.PanelColumns), rows, to, ((c + i) * depth) + k);
                 }
             }
         }

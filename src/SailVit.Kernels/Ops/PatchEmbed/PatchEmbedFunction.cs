@@ -1,4 +1,5 @@
 using SailVit.Kernels.Interop;
+using SailVit.Kernels.Ops.Linear;
 using SailVit.Kernels.Ops.Norm;
 using static TorchSharp.torch;
 
@@ -13,8 +14,11 @@ internal sealed class PatchEmbedFunction : OpFunction<PatchEmbedFunction, PatchE
 
     public override string Name => "patch_embed";
 
-    public static Tensor Apply(PatchEmbedOptions options, params Tensor?[] inputs) =>
-        NeedsGraph(inputs) ? Run(options, inputs)[0] : Compute(options, inputs, training: false).Output;
+    public static Tensor Apply(PatchEmbedOptions options, params Tensor?[] inputs)
+    {
+        LinearOp.Log("patch_embed", options.Path, new(inputs[Pixels]!), new(inputs[Weight]!));
+        return NeedsGraph(inputs) ? Run(options, inputs)[0] : Compute(options, inputs, training: false).Output;
+    }
 
     protected override ForwardResult Forward(PatchEmbedOptions state, Tensor?[] inputs)
     {

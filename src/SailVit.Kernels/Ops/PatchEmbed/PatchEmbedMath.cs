@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using SailVit.Kernels.Backends.Cpu;
 using SailVit.Kernels.Backends.Cpu.Gemm;
+using SailVit.Kernels.Dispatch;
 using SailVit.Kernels.Interop;
 using SailVit.Kernels.Ops.Linear;
 using SailVit.Kernels.Ops.Norm;
@@ -10,25 +11,32 @@ using static TorchSharp.torch;
 namespace SailVit.Kernels.Ops.PatchEmbed;
 
 /// <summary>The products of the patch embedding; allocates results.</summary>
-internal sealed unsafe class PatchEmbedMath(PatchEmbedOptions options, Tensor pixels, Tensor weight)
+internal sealed unsafe partial class PatchEmbedMath(PatchEmbedOptions options, Tensor pixels, Tensor weight)
 {
     private readonly DType _type = new TensorView(weight).DType;
     private readonly long _width = new TensorView(weight).Size(0);
 
     private delegate R GridFunction<R>(PatchGrid grid);
 
-    /// <summary>Tokens without a norm: everything in the product's epilogue.</summary>
-    public Tensor Tokens(Tensor? bias, Tensor? position, Tensor? classToken) => OnGrid(grid =>
+    /// <summary>Tokens without a norm: with the own product, everything in its epilogue.</summary>
+    public Tensor Tokens(Tensor? bias, Tensor? position, Tensor? classToken)
     {
-        var output = Output(grid, classToken);
-        using var rows = Rows.Of(position, int.MaxValue);
-        Project(grid, output, bias, rows.Data, classToken is null ? 0 : 1);
-        FillClassSlots(output, classToken, rows.Data);
-        return output;
-    });
+        if (options.Path == LinearPath.LibTorch)
+        {
+            return TokensByLibTorch(bias, position, classToken);
+        }
+        return OnGrid(grid =>
+        {
+            var output = Output(grid, classToken);
+            using var rows = Rows.Of(position, int.MaxValue);
+            Project(grid, output, bias, rows.Data, classToken is null ? 0 : 1);
+            FillClassSlots(output, classToken, rows.Data);
+            return output;
+        });
+    }
 
     /// <summary>Projection and bias alone, [B, patches, C].</summary>
-    public Tensor Project(Tensor? bias) => OnGrid(grid =>
+    public Tensor Project(Tensor? bias) => options.Path == LinearPath.LibTorch ? ProjectByLibTorch(bias) : OnGrid(grid =>
     {
         var output = Output(grid, null);
         Project(grid, output, bias, null, 0);
@@ -69,15 +77,17 @@ internal sealed unsafe class PatchEmbedMath(PatchEmbedOptions options, Tensor pi
     });
 
     /// <summary>dW = Σ over images of dTokensᵀ · patches, [C, channels, P, P].</summary>
-    public Tensor WeightGradient(Tensor dTokens) => OnGrid(grid =>
+    public Tensor WeightGradient(Tensor dTokens) => options.Path == LinearPath.LibTorch ? WeightGradientByLibTorch(dTokens) : OnGrid(grid =>
     {
-        // Summed as [K, C]: there both the gathered patches and the rows of dTokens are read in their own order.
+        // Summed as [K, C]: at 14 px K is two equal blocks of whole tiles and C whole strips. As [C, K] the last strip is mostly
+        // empty and more of the left matrix is copied (7.7 ms against 6.8 at 1,024 tokens of 1,024 channels, Zen 4).
         using var sums = Workspace.Rent(grid.Depth * _width * sizeof(float));
         NativeMemory.Clear(sums.Pointer, (nuint)(grid.Images == 0 ? grid.Depth * _width * sizeof(float) : 0));
         for (long image = 0; image < grid.Images; image++)
         {
+            var patches = new LeftColumns<PatchRows>(new(grid, image * grid.Patches));
             var epilogue = new AccumulateEpilogue(sums.Floats, _width, begin: image == 0);
-            Gemm.Run(new PatchColumns(grid, image * grid.Patches), grid.Depth, RightOperand.Of(ImageOf(dTokens, image)), epilogue);
+            Gemm.Run(patches, grid.Depth, RightOperand.Of(ImageOf(dTokens, image)), epilogue);
         }
         var view = new TensorView(weight);
         var result = Allocate.Empty(view.Sizes, view.DType, view);
@@ -122,9 +132,9 @@ internal sealed unsafe class PatchEmbedMath(PatchEmbedOptions options, Tensor pi
     private R OnGrid<R>(GridFunction<R> body)
     {
         var view = new TensorView(weight);
-        fixed (float* scale = options.Scale, shift = options.Shift)
+        fixed (float* scale = options.Scale, rest = options.ScaleRest, shift = options.Shift)
         {
-            return body(new(new TensorView(pixels), view.Size(2), view.Size(3), scale, shift));
+            return body(new(new TensorView(pixels), view.Size(2), view.Size(3), scale, rest, shift));
         }
     }
 
@@ -155,7 +165,7 @@ internal sealed unsafe class PatchEmbedMath(PatchEmbedOptions options, Tensor pi
         return new(view.Data + (image * view.Stride(0) * view.DType.Size()), view.DType, view.Size(1), view.Size(2), view.Stride(1), view.Stride(2));
     }
 
-    private readonly struct ProjectCall(PatchGrid grid, RightOperand right, byte* output, float* bias, byte* position, long slots, long width) : IElementCall
+    private readonly struct ProjectCall(PatchGrid grid, RightColumns right, byte* output, float* bias, byte* position, long slots, long width) : IElementCall
     {
         public void Invoke<T>() where T : unmanaged, IElement =>
             Gemm.Run(new PatchRows(grid, 0), grid.Images * grid.Patches, right, new TokenEpilogue<T>(output, bias, position, slots, grid.Patches, width));
@@ -185,6 +195,6 @@ internal sealed unsafe class PatchEmbedMath(PatchEmbedOptions options, Tensor pi
     private readonly struct TransposeCall(float* from, long depth, long width, byte* to) : IElementCall
     {
         public void Invoke<T>() where T : unmanaged, IElement =>
-            CpuBackend.Run(new TransposeStore<T>(from, depth, width, to), (width + TransposeStore<T>.Columns - 1) / TransposeStore<T>.Columns, 1);
+            CpuBackend.Run(new TransposeStore<T>(from, depth, width, to), TransposeStore<T>.Items(depth), 1);
     }
 }

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using SailVit.Kernels.Backends.Cpu;
 using SailVit.Kernels.Interop;
 
@@ -12,15 +13,16 @@ internal readonly unsafe struct PatchGrid
     private readonly DType _dtype;
     private readonly long _batchStride, _channelStride, _rowStride, _columnStride;
 
-    // Per channel: the value that the product sees is scale · pixel + shift.
-    private readonly float* _scale, _shift;
+    // Per channel: the value that the product sees is (scale + rest) · pixel + shift.
+    private readonly float* _scale, _rest, _shift;
 
-    public PatchGrid(in TensorView pixels, long patchHeight, long patchWidth, float* scale, float* shift)
+    public PatchGrid(in TensorView pixels, long patchHeight, long patchWidth, float* scale, float* rest, float* shift)
     {
         _pixels = pixels.Data;
         _dtype = pixels.DType;
         (_batchStride, _channelStride, _rowStride, _columnStride) = (pixels.Stride(0), pixels.Stride(1), pixels.Stride(2), pixels.Stride(3));
         _scale = scale;
+        _rest = rest;
         _shift = shift;
         PatchHeight = patchHeight;
         PatchWidth = patchWidth;
@@ -54,10 +56,7 @@ internal readonly unsafe struct PatchGrid
     /// <summary>Numbers of one patch: K.</summary>
     public long Depth => Channels * PatchHeight * PatchWidth;
 
-    /// <summary>Floats behind a gathered range that gathering may overwrite.</summary>
-    public const int Slack = 16;
-
-    /// <summary>Numbers [k, k + count) of a patch as float32.</summary>
+    /// <summary>Numbers [k, k + count) of a patch as float32; overwrites up to <see cref="Backends.Cpu.Gemm.IRowSource.Slack"/> floats behind them.</summary>
     public void Gather<S, V>(long patch, long k, long count, float* to) where S : struct, ISimd<V> where V : unmanaged
     {
         switch (_dtype)
@@ -88,7 +87,7 @@ internal readonly unsafe struct PatchGrid
         {
             long run = Math.Min(PatchWidth - x, count);
             byte* from = _pixels + ((origin + (channel * _channelStride) + (y * _rowStride) + (x * _columnStride)) * T.Size);
-            Run<S, V, T>(from, run, _scale[channel], _shift[channel], to);
+            Run<S, V, T>(from, run, channel, to);
             to += run;
             count -= run;
             x = 0;
@@ -100,7 +99,8 @@ internal readonly unsafe struct PatchGrid
     }
 
     // Whole vectors as long as they lie inside the tensor: what they write beyond the run is overwritten by the next one.
-    private void Run<S, V, T>(byte* from, long count, float scale, float shift, float* to)
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private void Run<S, V, T>(byte* from, long count, long channel, float* to)
         where S : struct, ISimd<V>
         where V : unmanaged
         where T : struct, IElement
@@ -110,13 +110,24 @@ internal readonly unsafe struct PatchGrid
         {
             for (; i < count && from + ((i + S.Width) * T.Size) <= _end; i += S.Width)
             {
-                S.Store(to + i, S.Fma(T.Load<S, V>(from, i), S.Create(scale), S.Create(shift)));
+                S.Store(to + i, Value<S, V, T>(T.Load<S, V>(from, i), channel));
             }
         }
         for (; i < count; i++)
         {
-            to[i] = MathF.FusedMultiplyAdd(T.Load<SimdScalar, float>(from, i * _columnStride), scale, shift);
+            to[i] = Value<SimdScalar, float, T>(T.Load<SimdScalar, float>(from, i * _columnStride), channel);
         }
+    }
+
+    // The rest of the scale for bytes only: infinite pixels times a rest of the other sign would give NaN.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private V Value<S, V, T>(V pixel, long channel)
+        where S : struct, ISimd<V>
+        where V : unmanaged
+        where T : struct, IElement
+    {
+        var shift = S.Create(_shift[channel]);
+        return S.Fma(pixel, S.Create(_scale[channel]), T.DType == DType.UInt8 ? S.Fma(pixel, S.Create(_rest[channel]), shift) : shift);
     }
 
     /// <summary>Writes dPixel = scale · dValue for numbers [k, k + count) of a patch, into an image of T whose layout is that

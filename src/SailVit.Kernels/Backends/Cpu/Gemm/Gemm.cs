@@ -29,8 +29,9 @@ internal static unsafe class Gemm
         where E : unmanaged, IEpilogue => Run(left, rows, right, 0, right.Columns, epilogue);
 
     /// <summary>C = A·B; B is packed here, a cache-sized group of columns at a time.</summary>
-    public static void Run<A, E>(A left, long rows, RightOperand right, E epilogue)
+    public static void Run<A, B, E>(A left, long rows, B right, E epilogue)
         where A : unmanaged, ILeftOperand
+        where B : unmanaged, IRightOperand
         where E : unmanaged, IEpilogue
     {
         if (rows == 0 || right.Columns == 0)

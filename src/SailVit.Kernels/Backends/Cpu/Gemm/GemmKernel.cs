@@ -19,7 +19,7 @@ internal readonly unsafe struct GemmKernel<A, E>(A left, long rows, PackedMatrix
     public void Run<S, V>(long begin, long end) where S : struct, ISimd<V> where V : unmanaged
     {
         int sumStep = _right.Matrices * PackedMatrix.StripColumns;
-        using var scratch = Workspace.Rent(_left.ScratchFloats(_blockRows, _right.Depth) * sizeof(float));
+        using var scratch = Workspace.Rent(_left.ScratchFloats(_blockRows, _right.Depth, _depthBlock) * sizeof(float));
         using var lease = Workspace.Rent(_blockRows * sumStep * sizeof(float));
         var sums = lease.Floats;
         LeftBlock block = default;
@@ -31,7 +31,7 @@ internal readonly unsafe struct GemmKernel<A, E>(A left, long rows, PackedMatrix
             long rows = Math.Min(_blockRows, _rows - row);
             if (index != loaded)
             {
-                block = _left.Block<S, V>(row, rows, _right.Depth, scratch.Floats);
+                block = _left.Block<S, V>(row, rows, _right.Depth, _depthBlock, scratch.Floats);
                 loaded = index;
             }
             long column = strip * PackedMatrix.StripColumns;

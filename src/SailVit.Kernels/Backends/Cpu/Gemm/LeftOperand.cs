@@ -1,12 +1,18 @@
-using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
 
 namespace SailVit.Kernels.Backends.Cpu.Gemm;
 
-/// <summary>Rows of A as the product reads them, tile by tile: element (i, k) of a tile lies at Data[i·RowStride + k·KStride].</summary>
-internal readonly unsafe struct LeftBlock(float* data, long rowStride, long kStride, long tileStride)
+/// <summary>Rows of A as the product reads them, tile by tile: within a block of K, element (i, k) of a tile lies at
+/// Data[i·RowStride + k·KStride].</summary>
+/// <param name="data">The first element.</param>
+/// <param name="rowStride">Floats between the rows of a tile.</param>
+/// <param name="kStride">Floats from one k to the next, within a block of K.</param>
+/// <param name="tileStride">Floats between tiles.</param>
+/// <param name="blockStride">Floats between blocks of K, per k.</param>
+internal readonly unsafe struct LeftBlock(float* data, long rowStride, long kStride, long tileStride, long blockStride)
 {
     /// <summary>All rows at one distance.</summary>
-    public LeftBlock(float* data, long rowStride, long kStride) : this(data, rowStride, kStride, GemmTile.MaxRows * rowStride)
+    public LeftBlock(float* data, long rowStride, long kStride) : this(data, rowStride, kStride, GemmTile.MaxRows * rowStride, kStride)
     {
     }
 
@@ -14,20 +20,21 @@ internal readonly unsafe struct LeftBlock(float* data, long rowStride, long kStr
     public readonly long RowStride = rowStride;
     public readonly long KStride = kStride;
     public readonly long TileStride = tileStride;
+    public readonly long BlockStride = blockStride;
 
-    /// <summary>The same rows from another k on.</summary>
-    public LeftBlock From(long k) => new(Data + (k * KStride), RowStride, KStride, TileStride);
+    /// <summary>The same rows from another k on, where a block of K begins.</summary>
+    public LeftBlock From(long k) => new(Data + (k * BlockStride), RowStride, KStride, TileStride, BlockStride);
 }
 
 /// <summary>The left matrix of a product, [M, K], given block by block: from memory as it is, converted, transposed, or
 /// gathered (image patches).</summary>
 internal unsafe interface ILeftOperand
 {
-    /// <summary>Floats of scratch that a block needs; 0 when blocks are read in place.</summary>
-    long ScratchFloats(long rows, long depth);
+    /// <summary>Floats of scratch that a block needs; 0 when blocks are read in place. The product reads K in blocks of depthBlock.</summary>
+    long ScratchFloats(long rows, long depth, long depthBlock);
 
     /// <summary>Rows [row, row + rows), all of K, as float32.</summary>
-    LeftBlock Block<S, V>(long row, long rows, long depth, float* scratch) where S : struct, ISimd<V> where V : unmanaged;
+    LeftBlock Block<S, V>(long row, long rows, long depth, long depthBlock, float* scratch) where S : struct, ISimd<V> where V : unmanaged;
 }
 
 /// <summary>A = x: rows in place where they are float32, otherwise converted.</summary>
@@ -35,9 +42,9 @@ internal readonly unsafe struct LeftRows(MatrixView x) : ILeftOperand
 {
     private readonly MatrixView _x = x;
 
-    public long ScratchFloats(long rows, long depth) => _x.IsFloat32Rows ? 0 : rows * depth;
+    public long ScratchFloats(long rows, long depth, long depthBlock) => _x.IsFloat32Rows ? 0 : rows * depth;
 
-    public LeftBlock Block<S, V>(long row, long rows, long depth, float* scratch) where S : struct, ISimd<V> where V : unmanaged
+    public LeftBlock Block<S, V>(long row, long rows, long depth, long depthBlock, float* scratch) where S : struct, ISimd<V> where V : unmanaged
     {
         if (_x.IsFloat32Rows)
         {
@@ -51,40 +58,44 @@ internal readonly unsafe struct LeftRows(MatrixView x) : ILeftOperand
     }
 }
 
-/// <summary>A = xᵀ: columns of x, copied into tiles, each k by k. Never read in place: a power-of-two distance between the
-/// k would put them all into one cache set.</summary>
-internal readonly unsafe struct LeftColumns(MatrixView x) : ILeftOperand
+/// <summary>A = xᵀ: columns of x, a matrix or an image's patches, copied block of K by block, each into tiles, each k by k, all in
+/// the order in which the product reads them. Never read in place: a power-of-two distance between the k would put them
+/// all into one cache set.</summary>
+internal readonly unsafe struct LeftColumns<X>(X x) : ILeftOperand where X : unmanaged, IRowSource
 {
-    // Rows of x that are read before tiles are written: one k at a time, writes would jump from tile to tile, and tiles
-    // of a power-of-two size fall into one cache set.
-    private const long ReadAhead = 16;
+    private readonly X _x = x;
 
-    private readonly MatrixView _x = x;
+    public long ScratchFloats(long rows, long depth, long depthBlock) =>
+        (Padded(rows) * (((depth + depthBlock - 1) / depthBlock) + 1) * depthBlock) + IRowSource.Slack;
 
-    public long ScratchFloats(long rows, long depth) => Padded(rows) * (depth + ReadAhead);
-
-    public LeftBlock Block<S, V>(long row, long rows, long depth, float* scratch) where S : struct, ISimd<V> where V : unmanaged
+    public LeftBlock Block<S, V>(long row, long rows, long depth, long depthBlock, float* scratch) where S : struct, ISimd<V> where V : unmanaged
     {
-        const int Tile = GemmTile.MaxRows;
-        long padded = Padded(rows);
-        var columns = scratch + (padded * depth);
-        for (long first = 0; first < depth; first += ReadAhead)
+        long padded = Padded(rows), tileFloats = GemmTile.MaxRows * depthBlock;
+        for (long first = 0; first < depth; first += depthBlock)
         {
-            long count = Math.Min(ReadAhead, depth - first);
+            long count = Math.Min(depthBlock, depth - first);
+            var tiles = scratch + (first * padded);
+            var columns = scratch + (padded * ((depth + depthBlock - 1) / depthBlock) * depthBlock);
             for (long k = 0; k < count; k++)
             {
                 _x.CopyRow<S, V>(first + k, row, rows, columns + (k * padded));
             }
-            for (long i = 0; i < padded; i += Tile)
+            for (long i = 0; i < padded; i += GemmTile.MaxRows, tiles += tileFloats)
             {
-                var tile = scratch + (i * depth) + (first * Tile);
-                for (long k = 0; k < count; k++)
-                {
-                    Unsafe.CopyBlockUnaligned(tile + (k * Tile), columns + (k * padded) + i, Tile * sizeof(float));
-                }
+                Gather(columns + i, padded, count, tiles);
             }
         }
-        return new(scratch, 1, Tile, Tile * depth);
+        return new(scratch, 1, GemmTile.MaxRows, tileFloats, padded);
+    }
+
+    // Six floats as four and two: a call to copy 24 bytes would take longer than the copy.
+    private static void Gather(float* from, long step, long count, float* tile)
+    {
+        for (long k = 0; k < count; k++, from += step, tile += GemmTile.MaxRows)
+        {
+            Vector128.Store(Vector128.Load(from), tile);
+            *(long*)(tile + Vector128<float>.Count) = *(long*)(from + Vector128<float>.Count);
+        }
     }
 
     // Rows beyond the last one are copied too and never read.

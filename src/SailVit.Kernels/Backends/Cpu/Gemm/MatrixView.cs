@@ -4,15 +4,17 @@ namespace SailVit.Kernels.Backends.Cpu.Gemm;
 
 /// <summary>A matrix in memory, by strides: a tensor of any rank read as [all but the last dimension, last dimension].</summary>
 /// <remarks>Strides are in elements. Rows that no single stride reaches (a transposed batch) have a table of offsets.</remarks>
-internal readonly unsafe struct MatrixView(void* data, DType dtype, long rows, long columns, long rowStride, long columnStride, long* rowOffsets = null)
+internal readonly unsafe struct MatrixView(void* data, DType dtype, long rows, long columns, long rowStride, long columnStride, long* rowOffsets = null) : IRowSource
 {
     public readonly byte* Data = (byte*)data;
     public readonly DType DType = dtype;
-    public readonly long Rows = rows;
-    public readonly long Columns = columns;
     public readonly long RowStride = rowStride;
     public readonly long ColumnStride = columnStride;
     public readonly long* RowOffsets = rowOffsets;
+
+    public long Rows { get; } = rows;
+
+    public long Columns { get; } = columns;
 
     public int ElementSize => DType == DType.Float32 ? sizeof(float) : sizeof(ushort);
 
@@ -22,6 +24,8 @@ internal readonly unsafe struct MatrixView(void* data, DType dtype, long rows, l
     /// <summary>Address of an element.</summary>
     public byte* At(long row, long column) =>
         Data + (((RowOffsets != null ? RowOffsets[row] : row * RowStride) + (column * ColumnStride)) * ElementSize);
+
+    public float* InPlace(long row, long column) => (float*)At(row, column);
 
     /// <summary>Reads count elements of a row from a column on as float32.</summary>
     public void CopyRow<S, V>(long row, long column, long count, float* to) where S : struct, ISimd<V> where V : unmanaged
