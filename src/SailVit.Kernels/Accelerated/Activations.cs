@@ -118,7 +118,7 @@ internal static class ActivationPass
     {
         var x = call.TensorAt(0)!;
         var y = Allocate.Empty(new TensorView(x).Sizes, DType.Float32);
-        RowMap.For(default(ActivationForward<F>), new() { A = Rows.Of(x, 1), Y = Rows.Of(y, 1) });
+        RowMap.For<ActivationForward<F>>(new() { A = Rows.Of(x, 1), Y = Rows.Of(y, 1) });
         return y;
     }
 
@@ -126,7 +126,7 @@ internal static class ActivationPass
     {
         var (dy, x) = (call.TensorAt(0)!, call.TensorAt(1)!);
         var dx = Allocate.Empty(new TensorView(x).Sizes, DType.Float32);
-        RowMap.For(default(ActivationBackward<F>), new() { A = Rows.Of(x, 1), B = Rows.Of(dy, 1), Y = Rows.Of(dx, 1) });
+        RowMap.For<ActivationBackward<F>>(new() { A = Rows.Of(x, 1), B = Rows.Of(dy, 1), Y = Rows.Of(dx, 1) });
         return dx;
     }
 }

@@ -91,15 +91,26 @@ internal readonly unsafe struct Operands
     {
         var left = At(_left, item * _leftBatch);
         var right = At(_right, item * _rightBatch);
-        var operand = _rightTransposed ? RightOperand.Transposed(right) : RightOperand.Of(right);
         var store = new StoreEpilogue<F32>(_output + (item * _rows * _columns), _columns);
-        if (_leftTransposed)
+        if (_rightTransposed)
         {
-            Gemm.Run(new LeftColumns(left), _rows, operand, store);
+            Multiply(left, RightOperand.Transposed(right), store);
         }
         else
         {
-            Gemm.Run(new LeftRows(left), _rows, operand, store);
+            Multiply(left, RightOperand.Of(right), store);
+        }
+    }
+
+    private void Multiply<B>(MatrixView left, B right, StoreEpilogue<F32> store) where B : unmanaged, IRightOperand
+    {
+        if (_leftTransposed)
+        {
+            Gemm.Run(new LeftColumns<MatrixView>(left), _rows, right, store);
+        }
+        else
+        {
+            Gemm.Run(new LeftRows(left), _rows, right, store);
         }
     }
 

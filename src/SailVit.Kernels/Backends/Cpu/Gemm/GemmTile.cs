@@ -1,5 +1,4 @@
 using System.Runtime.CompilerServices;
-using System.Runtime.Intrinsics.X86;
 
 namespace SailVit.Kernels.Backends.Cpu.Gemm;
 
@@ -46,8 +45,6 @@ internal static unsafe class GemmTile
     /// registers; with 2 vectors 15 of the 16 that narrower sets have.</summary>
     public const int MaxRows = 6;
 
-    private const long PrefetchDepth = 16;
-
     /// <summary>Vectors of columns in a full tile at one width.</summary>
     public static int MaxVectors(int width) => width == 16 ? 4 : 2;
 
@@ -62,9 +59,7 @@ internal static unsafe class GemmTile
     /// <param name="sumStep">Floats from one row of the result to the next.</param>
     /// <param name="add">Adds to the result instead of writing it. Each call sums from zero, so that long sums are
     /// blocked and lose less.</param>
-    /// <param name="ahead">Bytes from A here to A that is read next, which is brought to the first cache meanwhile.</param>
-    /// <param name="aheadStep">Bytes between its cache lines, one per row of the tile and 16 k.</param>
-    public static void Run<S, V, R, C>(long depth, byte* a, nint rowStep, nint kStep, byte* b, nint vectorStep, float* sums, nint sumStep, bool add, nint ahead, nint aheadStep)
+    public static void Run<S, V, R, C>(long depth, byte* a, nint rowStep, nint kStep, byte* b, nint vectorStep, float* sums, nint sumStep, bool add)
         where S : struct, ISimd<V>
         where V : unmanaged
         where R : struct, IConstant
@@ -77,56 +72,44 @@ internal static unsafe class GemmTile
         V s40 = S.Zero, s41 = S.Zero, s42 = S.Zero, s43 = S.Zero;
         V s50 = S.Zero, s51 = S.Zero, s52 = S.Zero, s53 = S.Zero;
         nint row3 = rowStep * 3, row5 = rowStep * 5, vector3 = vectorStep * 3;
-        while (depth > 0)
+        for (; depth > 0; depth--)
         {
-            if (Sse.IsSupported)
+            V b0 = S.Load((float*)b), b1 = default, b2 = default, b3 = default;
+            if (C.Value > 1)
             {
-                for (int r = 0; r < R.Value; r++)
-                {
-                    Sse.Prefetch0(a + ahead + (r * aheadStep));
-                }
+                b1 = S.Load((float*)(b + vectorStep));
             }
-            long k = Math.Min(depth, PrefetchDepth);
-            depth -= k;
-            for (; k > 0; k--)
+            if (C.Value > 2)
             {
-                V b0 = S.Load((float*)b), b1 = default, b2 = default, b3 = default;
-                if (C.Value > 1)
-                {
-                    b1 = S.Load((float*)(b + vectorStep));
-                }
-                if (C.Value > 2)
-                {
-                    b2 = S.Load((float*)(b + (vectorStep * 2)));
-                }
-                if (C.Value > 3)
-                {
-                    b3 = S.Load((float*)(b + vector3));
-                }
-                Row<S, V, C>(a, b0, b1, b2, b3, ref s00, ref s01, ref s02, ref s03);
-                if (R.Value > 1)
-                {
-                    Row<S, V, C>(a + rowStep, b0, b1, b2, b3, ref s10, ref s11, ref s12, ref s13);
-                }
-                if (R.Value > 2)
-                {
-                    Row<S, V, C>(a + (rowStep * 2), b0, b1, b2, b3, ref s20, ref s21, ref s22, ref s23);
-                }
-                if (R.Value > 3)
-                {
-                    Row<S, V, C>(a + row3, b0, b1, b2, b3, ref s30, ref s31, ref s32, ref s33);
-                }
-                if (R.Value > 4)
-                {
-                    Row<S, V, C>(a + (rowStep * 4), b0, b1, b2, b3, ref s40, ref s41, ref s42, ref s43);
-                }
-                if (R.Value > 5)
-                {
-                    Row<S, V, C>(a + row5, b0, b1, b2, b3, ref s50, ref s51, ref s52, ref s53);
-                }
-                a += kStep;
-                b += PackedMatrix.PanelColumns * sizeof(float);
+                b2 = S.Load((float*)(b + (vectorStep * 2)));
             }
+            if (C.Value > 3)
+            {
+                b3 = S.Load((float*)(b + vector3));
+            }
+            Row<S, V, C>(a, b0, b1, b2, b3, ref s00, ref s01, ref s02, ref s03);
+            if (R.Value > 1)
+            {
+                Row<S, V, C>(a + rowStep, b0, b1, b2, b3, ref s10, ref s11, ref s12, ref s13);
+            }
+            if (R.Value > 2)
+            {
+                Row<S, V, C>(a + (rowStep * 2), b0, b1, b2, b3, ref s20, ref s21, ref s22, ref s23);
+            }
+            if (R.Value > 3)
+            {
+                Row<S, V, C>(a + row3, b0, b1, b2, b3, ref s30, ref s31, ref s32, ref s33);
+            }
+            if (R.Value > 4)
+            {
+                Row<S, V, C>(a + (rowStep * 4), b0, b1, b2, b3, ref s40, ref s41, ref s42, ref s43);
+            }
+            if (R.Value > 5)
+            {
+                Row<S, V, C>(a + row5, b0, b1, b2, b3, ref s50, ref s51, ref s52, ref s53);
+            }
+            a += kStep;
+            b += PackedMatrix.PanelColumns * sizeof(float);
         }
         Finish<S, V, C>(sums, add, s00, s01, s02, s03);
         if (R.Value > 1)

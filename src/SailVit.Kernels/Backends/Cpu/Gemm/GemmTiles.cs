@@ -53,7 +53,6 @@ internal static unsafe class GemmTiles
         where C : struct, IConstant
     {
         nint rowStep = (nint)a.RowStride * sizeof(float), kStep = (nint)a.KStride * sizeof(float);
-        nint next = (nint)a.TileStride * sizeof(float), nextStep = a.KStride == 1 ? rowStep : 64;
         for (long row = 0; row < rows; row += GemmTile.MaxRows)
         {
             long tile = row / GemmTile.MaxRows;
@@ -63,22 +62,22 @@ internal static unsafe class GemmTiles
             switch (rows - row)
             {
                 case 1:
-                    GemmTile.Run<S, V, One, C>(depth, from, rowStep, kStep, b, vectorStep, to, sumStep, add, next, nextStep);
+                    GemmTile.Run<S, V, One, C>(depth, from, rowStep, kStep, b, vectorStep, to, sumStep, add);
                     break;
                 case 2:
-                    GemmTile.Run<S, V, Two, C>(depth, from, rowStep, kStep, b, vectorStep, to, sumStep, add, next, nextStep);
+                    GemmTile.Run<S, V, Two, C>(depth, from, rowStep, kStep, b, vectorStep, to, sumStep, add);
                     break;
                 case 3:
-                    GemmTile.Run<S, V, Three, C>(depth, from, rowStep, kStep, b, vectorStep, to, sumStep, add, next, nextStep);
+                    GemmTile.Run<S, V, Three, C>(depth, from, rowStep, kStep, b, vectorStep, to, sumStep, add);
                     break;
                 case 4:
-                    GemmTile.Run<S, V, Four, C>(depth, from, rowStep, kStep, b, vectorStep, to, sumStep, add, next, nextStep);
+                    GemmTile.Run<S, V, Four, C>(depth, from, rowStep, kStep, b, vectorStep, to, sumStep, add);
                     break;
                 case 5:
-                    GemmTile.Run<S, V, Five, C>(depth, from, rowStep, kStep, b, vectorStep, to, sumStep, add, next, nextStep);
+                    GemmTile.Run<S, V, Five, C>(depth, from, rowStep, kStep, b, vectorStep, to, sumStep, add);
                     break;
                 default:
-                    GemmTile.Run<S, V, Six, C>(depth, from, rowStep, kStep, b, vectorStep, to, sumStep, add, next, nextStep);
+                    GemmTile.Run<S, V, Six, C>(depth, from, rowStep, kStep, b, vectorStep, to, sumStep, add);
                     break;
             }
         }
