@@ -38,6 +38,13 @@ public sealed record DynamicTiling(int MinTiles = 1, int MaxTiles = 6, int TileS
         return best;
     }
 
+    /// <summary>How many tiles an image gives, with its thumbnail.</summary>
+    public int Count(int width, int height)
+    {
+        var (columns, rows) = Grid(width, height);
+        return (columns * rows) + (Thumbnail && columns * rows > 1 ? 1 : 0);
+    }
+
     /// <summary>The tiles of an image, row by row, then the thumbnail.</summary>
     public IReadOnlyList<RgbImage> Split(RgbImage image)
     {

@@ -24,24 +24,44 @@ public static class ImageDecoder
     /// <exception cref="ImageException">The content is no image, is damaged or too large.</exception>
     public static RgbImage Decode(ReadOnlySpan<byte> content, string source)
     {
-        if (content.IsEmpty)
+        using var data = SKData.CreateCopy(content);
+        using var codec = Open(data, source);
+        return Orient(Pixels(codec, codec.Info, source), codec.EncodedOrigin);
+    }
+
+    /// <summary>The size of an image as <see cref="Decode(ReadOnlySpan{byte}, string)"/> gives it, read from its header alone.</summary>
+    /// <param name="content">The encoded image.</param>
+    /// <param name="source">Named in messages.</param>
+    /// <exception cref="ImageException">The content is no image, or too large.</exception>
+    public static (int Width, int Height) ReadSize(ReadOnlySpan<byte> content, string source)
+    {
+        using var data = SKData.CreateCopy(content);
+        using var codec = Open(data, source);
+        return IsTurned(codec.EncodedOrigin) ? (codec.Info.Height, codec.Info.Width) : (codec.Info.Width, codec.Info.Height);
+    }
+
+    // Refuses what is no image or too large before a pixel is decoded.
+    private static SKCodec Open(SKData data, string source)
+    {
+        if (data.IsEmpty)
         {
             throw new ImageException($"{source}: is empty; an image was expected.");
         }
-        using var data = SKData.CreateCopy(content);
-        using var codec = SKCodec.Create(data)
+        var codec = SKCodec.Create(data)
             ?? throw new ImageException($"{source}: is no image that can be decoded (JPEG, PNG, WebP, GIF or BMP), or its header is damaged.");
         var info = codec.Info;
-        if (info.Width <= 0 || info.Height <= 0)
+        string? problem = info.Width <= 0 || info.Height <= 0 ? $"is an image of {info.Width} × {info.Height} px; both sides must be at least 1."
+            : Math.Max(info.Width, info.Height) > MaxSide || (long)info.Width * info.Height > MaxPixels ? $"is an image of {info.Width:N0} × {info.Height:N0} px; at most {MaxPixels:N0} pixels and {MaxSide:N0} px per side are decoded. Make it smaller first."
+            : null;
+        if (problem is not null)
         {
-            throw new ImageException($"{source}: is an image of {info.Width} × {info.Height} px; both sides must be at least 1.");
+            codec.Dispose();
+            throw new ImageException($"{source}: {problem}");
         }
-        if (Math.Max(info.Width, info.Height) > MaxSide || (long)info.Width * info.Height > MaxPixels)
-        {
-            throw new ImageException($"{source}: is an image of {info.Width:N0} × {info.Height:N0} px; at most {MaxPixels:N0} pixels and {MaxSide:N0} px per side are decoded. Make it smaller first.");
-        }
-        return Orient(Pixels(codec, info, source), codec.EncodedOrigin);
+        return codec;
     }
+
+    private static bool IsTurned(SKEncodedOrigin origin) => origin is SKEncodedOrigin.LeftTop or SKEncodedOrigin.RightTop or SKEncodedOrigin.RightBottom or SKEncodedOrigin.LeftBottom;
 
     private static byte[] ReadFile(string path)
     {
@@ -89,7 +109,7 @@ public static class ImageDecoder
             return image;
         }
         int w = image.Width, last = w * (image.Height - 1);
-        bool turned = origin is SKEncodedOrigin.LeftTop or SKEncodedOrigin.RightTop or SKEncodedOrigin.RightBottom or SKEncodedOrigin.LeftBottom;
+        bool turned = IsTurned(origin);
         var (start, stepX, stepY) = origin switch
         {
             SKEncodedOrigin.TopRight => (w - 1, -1, w),

@@ -1,3 +1,4 @@
+using System.Numerics;
 using System.Runtime.InteropServices;
 
 namespace SailVit.Model.Images;
@@ -59,6 +60,30 @@ public sealed class RgbImage
         }
         return crop;
     }
+
+    /// <summary>The pixels as planes of red, green and blue, [3, H, W].</summary>
+    internal void CopyPlanes(Span<byte> planes)
+    {
+        int count = Width * Height;
+        var pixels = Pixels();
+        for (int channel = 0; channel < 3; channel++)
+        {
+            var plane = planes.Slice(channel * count, count);
+            int shift = 8 * channel, i = 0;
+            for (; i <= count - Vector<byte>.Count; i += Vector<byte>.Count)
+            {
+                Vector.Narrow(Two(pixels[i..], shift), Two(pixels[(i + Vector<ushort>.Count)..], shift)).CopyTo(plane[i..]);
+            }
+            for (; i < count; i++)
+            {
+                plane[i] = (byte)(pixels[i] >> shift);
+            }
+        }
+    }
+
+    private static Vector<ushort> Two(ReadOnlySpan<uint> pixels, int shift) => Vector.Narrow(One(pixels, shift), One(pixels[Vector<uint>.Count..], shift));
+
+    private static Vector<uint> One(ReadOnlySpan<uint> pixels, int shift) => (new Vector<uint>(pixels) >>> shift) & new Vector<uint>(0xFF);
 
     /// <summary>All pixels as 32-bit values.</summary>
     internal Span<uint> Pixels() => MemoryMarshal.Cast<byte, uint>(Data.AsSpan());
