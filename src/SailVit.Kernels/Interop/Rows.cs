@@ -6,10 +6,12 @@ namespace SailVit.Kernels.Interop;
 /// <remarks>The default value stands for "no tensor": its pointer is null.</remarks>
 internal readonly unsafe struct Rows : IDisposable
 {
+    private readonly Tensor? _tensor;
     private readonly Tensor? _copy;
 
-    private Rows(byte* data, Tensor? copy, long count, long width, long stride, DType dtype)
+    private Rows(byte* data, Tensor? tensor, Tensor? copy, long count, long width, long stride, DType dtype)
     {
+        _tensor = tensor;
         _copy = copy;
         Data = data;
         Count = count;
@@ -41,23 +43,28 @@ internal readonly unsafe struct Rows : IDisposable
         {
             return default;
         }
-        if (TryOf(new TensorView(tensor), null, trailing, out var rows))
+        if (TryOf(tensor, null, trailing, out var rows))
         {
             return rows;
         }
         var copy = tensor.contiguous();
-        TryOf(new TensorView(copy), copy, trailing, out rows);
+        TryOf(copy, copy, trailing, out rows);
         return rows;
     }
 
     /// <summary>Columns [start, start + width) of every row; the original still owns the copy.</summary>
-    public Rows Columns(long start, long width) => new(Data + (start * DType.Size()), null, Count, width, Stride, DType);
+    public Rows Columns(long start, long width) => new(Data + (start * DType.Size()), _tensor, null, Count, width, Stride, DType);
 
-    /// <summary>Frees the copy, if there is one.</summary>
-    public void Dispose() => _copy?.Dispose();
-
-    private static bool TryOf(in TensorView view, Tensor? copy, int trailing, out Rows rows)
+    /// <summary>Frees the copy, if there is one. Until then the tensor lives, also one that nobody else holds.</summary>
+    public void Dispose()
     {
+        _copy?.Dispose();
+        GC.KeepAlive(_tensor);
+    }
+
+    private static bool TryOf(Tensor tensor, Tensor? copy, int trailing, out Rows rows)
+    {
+        var view = new TensorView(tensor);
         int split = Math.Max(0, view.Rank - trailing);
         long width = 1;
         bool adjacent = true;
@@ -68,7 +75,7 @@ internal readonly unsafe struct Rows : IDisposable
         }
         long count = width == 0 ? 0 : view.Length / width;
         bool regular = TryRowStride(view, split, width, out long stride);
-        rows = new(view.Data, copy, count, width, stride, view.DType);
+        rows = new(view.Data, tensor, copy, count, width, stride, view.DType);
         return (adjacent && regular) || view.Length == 0;
     }
 

@@ -10,6 +10,15 @@ internal static unsafe class TensorVersion
         // Asked for an inference tensor's version, libtorch writes a backtrace to standard error.
         Call("aten::is_inference\0"u8, tensor.Handle) == 0 ? Call("aten::_version\0"u8, tensor.Handle) : -1;
 
+    /// <summary>Counts a change that libtorch does not see: graphs that saved the tensor and weights packed from it notice.</summary>
+    /// <param name="tensor">Of rank 1 or more. Grad mode must be off, or the tensor outside any graph.</param>
+    public static void Increment(Tensor tensor)
+    {
+        // Any torch op in place on a view counts, also on an empty one.
+        using var none = tensor.narrow(0, 0, 0);
+        none.zero_().Dispose();
+    }
+
     /// <summary>Whether libtorch counts changes of all these tensors.</summary>
     public static bool IsCounted(params ReadOnlySpan<Tensor> tensors)
     {

@@ -9,12 +9,14 @@ namespace SailVit.Kernels.Tensors;
 internal readonly unsafe ref struct FloatRow
 {
     private readonly Workspace.Lease _lease;
+    private readonly Tensor? _parameter;
 
     /// <summary>Null stands for an absent parameter: its pointer is null, or a row of <paramref name="absent"/> if that is given.</summary>
     public FloatRow(Tensor? parameter, long width, float? absent = null)
     {
         // Rented in any case: leases must end in reverse order.
         _lease = Workspace.Rent(width * sizeof(float));
+        _parameter = parameter;
         if (parameter is null)
         {
             if (absent is { } value)
@@ -36,7 +38,12 @@ internal readonly unsafe ref struct FloatRow
 
     public float* Data { get; }
 
-    public void Dispose() => _lease.Dispose();
+    public void Dispose()
+    {
+        _lease.Dispose();
+        // A parameter that is read in place lives until here.
+        GC.KeepAlive(_parameter);
+    }
 
     private readonly struct Widen(byte* source, float* result, long width) : IElementCall
     {

@@ -15,9 +15,9 @@ public sealed class WholeProcess;
 public sealed class OpFunctionMemoryTests
 {
     /// <summary>Live wrappers created by this thread, however they came to be.</summary>
-    private static long LiveTensors => DisposeScopeManager.Statistics.TensorStatistics.ThreadTotalLiveCount;
+    internal static long LiveTensors => DisposeScopeManager.Statistics.TensorStatistics.ThreadTotalLiveCount;
 
-    private static long ResidentBytes
+    internal static long ResidentBytes
     {
         get
         {

@@ -244,6 +244,31 @@ public sealed class LinearTests
     }
 
     [Fact]
+    public void NoFeatures_HaveEmptyOrZeroGradients()
+    {
+        using var scope = NewDisposeScope();
+        using var g = new Generator(4);
+        foreach (var path in LinearCases.Paths)
+        {
+            foreach (var (depth, columns) in ((long, long)[])[(0, 5), (5, 0), (0, 0)])
+            {
+                OpCheck.Run(LinearCases.Linear("no features", LinearCases.Inputs([3, 2], depth, columns, float32, g, residual: true), path));
+                OpCheck.Run(LinearCases.SwiGlu("no features", LinearCases.SwiGluInputs([4], depth, columns, float32, g), path));
+            }
+        }
+    }
+
+    [Fact]
+    public void BiasGradient_OfSmallRowsBesideALargeOne_CountsThemAll()
+    {
+        using var scope = NewDisposeScope();
+        var (x, w, bias) = (randn(9, 4), randn(3, 4), zeros(3).requires_grad_());
+        var dy = tensor(new float[] { 3e7f, 1, 1, 1, 1, 1, 1, 1, 1 }).unsqueeze(-1).expand(9, 3);
+        functional.linear(x, w, bias).backward([dy]);
+        Assert.Equal(3e7f + 8, bias.grad![0].item<float>());
+    }
+
+    [Fact]
     public void RandomConfigurations_MatchReference() => RandomConfigs.Run("linear", (random, seed) =>
     {
         using var scope = NewDisposeScope();

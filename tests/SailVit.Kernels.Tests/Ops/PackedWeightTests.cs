@@ -1,4 +1,5 @@
 using SailVit.Kernels.Dispatch;
+using SailVit.Kernels.Interop;
 using SailVit.Testing;
 using TorchSharp;
 using Xunit;
@@ -99,5 +100,53 @@ public sealed class PackedWeightTests
         one.Dispose();
         one.Dispose();
         Assert.Throws<ObjectDisposedException>(() => functional.linear(x, one));
+    }
+
+    [Fact]
+    public void OptimizerStep_IsSeen_ByPackedWeightsAndByGraphs()
+    {
+        using var scope = NewDisposeScope();
+        var (w, x) = (randn(6, 4).requires_grad_(), randn(20, 4));
+        using var packed = new PackedWeight(w);
+        var loss = functional.linear(x.requires_grad_(), w).sum();
+        functional.adamw_([w], [ones_like(w)], [zeros_like(w)], [zeros_like(w)], null, 1, new(0.1));
+        Assert.False(packed.IsCurrent(w));
+        Assert.Throws<InvalidOperationException>(() => functional.linear(x, packed));
+        var e = Assert.Throws<BackwardException>(() => BackwardException.Run(loss));
+        Assert.Contains("modified by an inplace operation", e.Message, StringComparison.Ordinal);
+        functional.adamw_([tensor(1f)], [tensor(1f)], [tensor(0f)], [tensor(0f)], null, 1, new(0.1));
+    }
+
+    [Fact]
+    public void DisposedDuringCallsOnOtherThreads_EndsThemWell()
+    {
+        using var scope = NewDisposeScope();
+        var (w, x) = (randn(64, 64), randn(64, 64));
+        var expected = functional.linear(x, w);
+        string? wrong = null;
+        for (int round = 0; round < 200; round++)
+        {
+            var packed = new PackedWeight(w);
+            var threads = Enumerable.Range(0, 4).Select(_ => new Thread(() =>
+            {
+                try
+                {
+                    using var y = functional.linear(x, packed);
+                    wrong ??= Bits.FirstDifference(y, expected);
+                }
+                catch (ObjectDisposedException)
+                {
+                    // The documented end.
+                }
+                catch (Exception e)
+                {
+                    wrong ??= e.ToString();
+                }
+            })).ToList();
+            threads.ForEach(t => t.Start());
+            packed.Dispose();
+            threads.ForEach(t => t.Join());
+        }
+        Assert.Null(wrong);
     }
 }

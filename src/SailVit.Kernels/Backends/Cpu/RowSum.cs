@@ -55,7 +55,7 @@ internal static class RowSum
 
     // Source: Kahan 1965. An infinite sum would turn into NaN through inf − inf: what was lost then stays zero.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Fold<S, V>(ref V sum, ref V lost, V value) where S : struct, ISimd<V> where V : unmanaged
+    public static void Fold<S, V>(ref V sum, ref V lost, V value) where S : struct, ISimd<V> where V : unmanaged
     {
         var term = S.Sub(value, lost);
         var next = S.Add(sum, term);

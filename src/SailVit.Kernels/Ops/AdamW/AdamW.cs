@@ -101,6 +101,12 @@ internal static unsafe class AdamWStep
                 throw new InvalidOperationException($"libtorch's _fused_adamw_ failed for {parameters.Count} parameters of {parameters[0].dtype} on {parameters[0].device}; its message is on standard error. Use torch.optim.AdamW instead.");
             }
         }
+        // The operator itself leaves the versions as they are: weights packed before would stay in use.
+        foreach (var parameter in parameters)
+        {
+            using var flat = parameter.view(-1);
+            TensorVersion.Increment(flat);
+        }
     }
 
     // The dispatcher takes over the list and the handles in it.

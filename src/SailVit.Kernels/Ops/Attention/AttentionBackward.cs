@@ -19,6 +19,9 @@ internal readonly unsafe struct AttentionBackward : ICpuKernel
     /// <summary>A multiple of the register tile's six rows and of a strip's 64 columns.</summary>
     public const int KeyBlock = 192;
 
+    // Queries summed in one chain where a head has one panel of channels at most: shorter ones lose less, and cost nothing there.
+    private const int NarrowDepth = 8;
+
     private readonly AttentionProblem _problem;
 
     public AttentionProblem Problem { get => _problem; init => _problem = value; }
@@ -176,8 +179,13 @@ internal readonly unsafe struct AttentionBackward : ICpuKernel
             Row<S, V>(t, r, s);
         }
         // dV += Pᵀ·dO, dK += dSᵀ·Q: rows of the product are keys.
-        GemmTiles.Run<S, V>(new(s.Scores, 1, KeyBlock), t.Keys, grads.Data + (t.Query * Panel), grads.Depth, t.Rows, width, s.GradV + (t.Key * step), step, add: true);
-        GemmTiles.Run<S, V>(new(s.Slopes, 1, KeyBlock), t.Keys, queries.Data + (t.Query * Panel), queries.Depth, t.Rows, width, s.GradK + (t.Key * step), step, add: true);
+        int depth = width <= Panel ? NarrowDepth : QueryBlock;
+        for (int r = 0; r < t.Rows; r += depth)
+        {
+            int rows = Math.Min(depth, t.Rows - r);
+            GemmTiles.Run<S, V>(new(s.Scores + (r * KeyBlock), 1, KeyBlock), t.Keys, grads.Data + ((t.Query + r) * Panel), grads.Depth, rows, width, s.GradV + (t.Key * step), step, add: true);
+            GemmTiles.Run<S, V>(new(s.Slopes + (r * KeyBlock), 1, KeyBlock), t.Keys, queries.Data + ((t.Query + r) * Panel), queries.Depth, rows, width, s.GradK + (t.Key * step), step, add: true);
+        }
         GemmTiles.Run<S, V>(new(s.Slopes, KeyBlock, 1), t.Rows, keyRows.Data + (t.Key * Panel), keyRows.Depth, t.Keys, width, s.GradQ + (t.Query * step), step, add: true);
     }
 

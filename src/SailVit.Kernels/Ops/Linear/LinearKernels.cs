@@ -16,11 +16,11 @@ internal readonly struct ActivationAndResidual<F> : IElementMap where F : struct
 }
 
 /// <summary>Sums over rows, per strip of columns, for the gradient of a bias.</summary>
-/// <remarks>Rows are added in chunks, chunk after chunk: fixed order, and a sum over many rows loses little.</remarks>
+/// <remarks>Rows are added in their order, with compensation: where they largely cancel, plain sums keep the rounding of the
+/// largest partial one.</remarks>
 internal readonly unsafe struct ColumnSum<T>(MatrixView x, byte* result) : ICpuKernel where T : unmanaged, IElement
 {
     private const int Columns = 4 * PackedMatrix.StripColumns;
-    private const long ChunkRows = 32;
 
     public static long Items(long columns) => (columns + Columns - 1) / Columns;
 
@@ -29,36 +29,35 @@ internal readonly unsafe struct ColumnSum<T>(MatrixView x, byte* result) : ICpuK
 
     public void Run<S, V>(long begin, long end) where S : struct, ISimd<V> where V : unmanaged
     {
-        float* row = stackalloc float[Columns], chunk = stackalloc float[Columns], sum = stackalloc float[Columns];
+        float* row = stackalloc float[Columns], sum = stackalloc float[Columns], lost = stackalloc float[Columns];
         new Span<float>(row, Columns).Clear();
         for (long strip = begin; strip < end; strip++)
         {
             long column = strip * Columns;
             int count = (int)Math.Min(Columns, x.Columns - column);
             new Span<float>(sum, Columns).Clear();
-            for (long first = 0; first < x.Rows; first += ChunkRows)
+            new Span<float>(lost, Columns).Clear();
+            for (long r = 0; r < x.Rows; r++)
             {
-                new Span<float>(chunk, Columns).Clear();
-                for (long r = first; r < Math.Min(x.Rows, first + ChunkRows); r++)
+                bool direct = count == Columns && x.IsFloat32Rows;
+                if (!direct)
                 {
-                    bool direct = count == Columns && x.IsFloat32Rows;
-                    if (!direct)
-                    {
-                        x.CopyRow<S, V>(r, column, count, row);
-                    }
-                    Add<S, V>(chunk, direct ? x.InPlace(r, column) : row);
+                    x.CopyRow<S, V>(r, column, count, row);
                 }
-                Add<S, V>(sum, chunk);
+                Fold<S, V>(sum, lost, direct ? x.InPlace(r, column) : row, count);
             }
             RowStore.Run<S, V, T>(sum, count, result, column);
         }
     }
 
-    private static void Add<S, V>(float* sums, float* values) where S : struct, ISimd<V> where V : unmanaged
+    private static void Fold<S, V>(float* sums, float* losses, float* values, int count) where S : struct, ISimd<V> where V : unmanaged
     {
-        for (int i = 0; i < Columns; i += S.Width)
+        for (int i = 0; i < count; i += S.Width)
         {
-            S.Store(sums + i, S.Add(S.Load(sums + i), S.Load(values + i)));
+            V sum = S.Load(sums + i), lost = S.Load(losses + i);
+            RowSum.Fold<S, V>(ref sum, ref lost, S.Load(values + i));
+            S.Store(sums + i, sum);
+            S.Store(losses + i, lost);
         }
     }
 }

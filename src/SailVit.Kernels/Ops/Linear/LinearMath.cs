@@ -124,9 +124,11 @@ internal static unsafe class LinearMath
         long rows = view.Size(-1), columns = new TensorView(x).Size(-1);
         if (path == LinearPath.LibTorch)
         {
-            using var left = dy.reshape(-1, rows);
+            // Counted, since reshape cannot infer a size beside one of 0.
+            long count = view.Sizes[..^1].ToArray().Aggregate(1L, (a, b) => a * b);
+            using var left = dy.reshape(count, rows);
             using var transposed = left.t();
-            using var right = x.reshape(-1, columns);
+            using var right = x.reshape(count, columns);
             return transposed.matmul(right);
         }
         var dw = Allocate.Empty([rows, columns], view.DType, view);

@@ -21,6 +21,8 @@ internal static class LinearOp
     {
         var x = Check.Float(input);
         CheckPacked(weight, pair: false);
+        using var use = weight.BeginUse();
+        weight.ThrowIfOutOfDate(nameof(weight));
         var w = new TensorView(weight.Weight);
         CheckWeight(w, x, nameof(weight));
         return Run(input, x, weight.Weight, w, weight, bias, activation, residual);
@@ -41,6 +43,8 @@ internal static class LinearOp
     {
         var x = Check.Float(input);
         CheckPacked(weights, pair: true);
+        using var use = weights.BeginUse();
+        weights.ThrowIfOutOfDate(nameof(weights));
         var gate = new TensorView(weights.Weight);
         CheckWeight(gate, x, nameof(weights));
         return RunSwiGlu(input, x, weights.Weight, weights.UpWeight, gate, weights, gate_bias, up_bias);
@@ -81,7 +85,6 @@ internal static class LinearOp
                 ? "was packed from one weight; linear_swiglu needs one packed from gate and up weights."
                 : "was packed from gate and up weights; use linear_swiglu, or pack one weight.");
         }
-        weight.ThrowIfUnusable(name);
     }
 
     private static void CheckWeight(in TensorView w, in TensorView x, string name)

@@ -130,8 +130,7 @@ internal static unsafe class OwnLinear
                 };
                 if (call.Packed is { } packed)
                 {
-                    using var reading = packed.Read();
-                    Gemm.Run(new LeftRows(call.Left), call.Left.Rows, reading.Matrix, epilogue);
+                    Gemm.Run(new LeftRows(call.Left), call.Left.Rows, packed.Matrix(), epilogue);
                 }
                 else
                 {
@@ -174,8 +173,7 @@ internal static unsafe class OwnLinear
             };
             if (Packed is { } packed)
             {
-                using var reading = packed.Read();
-                Gemm.Run(new LeftRows(Left), Left.Rows, reading.Matrix, epilogue);
+                Gemm.Run(new LeftRows(Left), Left.Rows, packed.Matrix(), epilogue);
             }
             else
             {

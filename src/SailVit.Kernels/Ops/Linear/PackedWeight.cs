@@ -91,17 +91,14 @@ public sealed unsafe class PackedWeight : IDisposable
             {
                 _disposed = true;
                 FreeIfUnused();
-                Array.ForEach(_weights, w => w.Dispose());
             }
         }
         GC.SuppressFinalize(this);
     }
 
-    /// <exception cref="ObjectDisposedException">It was disposed.</exception>
     /// <exception cref="InvalidOperationException">A weight was modified in place after packing.</exception>
-    internal void ThrowIfUnusable(string name)
+    internal void ThrowIfOutOfDate(string name)
     {
-        ObjectDisposedException.ThrowIf(_disposed, this);
         for (int i = 0; i < _weights.Length; i++)
         {
             if (TensorVersion.Of(_weights[i]) != _versions[i])
@@ -111,24 +108,34 @@ public sealed unsafe class PackedWeight : IDisposable
         }
     }
 
-    /// <summary>The product's layout, packed on first use; it stays until the result is disposed.</summary>
-    internal Reading Read()
+    /// <summary>Keeps weights and copy in place until the result is disposed, whatever other threads do.</summary>
+    /// <exception cref="ObjectDisposedException">It was disposed.</exception>
+    internal Use BeginUse()
     {
         lock (_lock)
         {
             ObjectDisposedException.ThrowIf(_disposed, this);
+            _users++;
+            return new(this);
+        }
+    }
+
+    /// <summary>The product's layout, packed on first use. Only between <see cref="BeginUse"/> and its end.</summary>
+    internal PackedMatrix Matrix()
+    {
+        lock (_lock)
+        {
             if (_data == null)
             {
                 _data = (float*)NativeMemory.AlignedAlloc((nuint)Math.Max(Floats, 1) * sizeof(float), 64);
                 GC.AddMemoryPressure(Bytes + 1);
                 Pack();
             }
-            _users++;
-            return new(this, new(_data, InFeatures, OutFeatures, _weights.Length));
+            return new(_data, InFeatures, OutFeatures, _weights.Length);
         }
     }
 
-    private void EndRead()
+    private void EndUse()
     {
         lock (_lock)
         {
@@ -142,15 +149,14 @@ public sealed unsafe class PackedWeight : IDisposable
         if (_disposed && _users == 0)
         {
             Free();
+            Array.ForEach(_weights, w => w.Dispose());
         }
     }
 
-    /// <summary>Keeps the packed copy in place while a kernel reads it.</summary>
-    internal readonly ref struct Reading(PackedWeight owner, PackedMatrix matrix)
+    /// <summary>A call that reads the weights.</summary>
+    internal readonly ref struct Use(PackedWeight owner)
     {
-        public PackedMatrix Matrix { get; } = matrix;
-
-        public void Dispose() => owner.EndRead();
+        public void Dispose() => owner.EndUse();
     }
 
     private void Pack()

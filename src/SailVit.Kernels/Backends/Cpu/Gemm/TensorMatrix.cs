@@ -6,15 +6,17 @@ namespace SailVit.Kernels.Backends.Cpu.Gemm;
 
 /// <summary>A tensor of rank 1 or more read as a matrix, [all but the last dimension, last dimension], whatever its strides.</summary>
 /// <remarks>Nothing is copied. Where no one stride reaches all rows, a table of their offsets is kept until disposal.
-/// The tensor must live as long.</remarks>
+/// The tensor lives as long, also one that nobody else holds.</remarks>
 internal readonly unsafe struct TensorMatrix : IDisposable
 {
+    private readonly Tensor _tensor;
     private readonly long* _offsets;
 
     public readonly MatrixView View;
 
     public TensorMatrix(Tensor tensor)
     {
+        _tensor = tensor;
         var view = new TensorView(tensor);
         long columns = view.Size(-1);
         long rows = 1;
@@ -27,7 +29,11 @@ internal readonly unsafe struct TensorMatrix : IDisposable
         View = new(view.Data, view.DType, rows, columns, stride, view.Stride(-1), _offsets);
     }
 
-    public void Dispose() => NativeMemory.Free(_offsets);
+    public void Dispose()
+    {
+        NativeMemory.Free(_offsets);
+        GC.KeepAlive(_tensor);
+    }
 
     private static bool TryRowStride(in TensorView view, out long stride)
     {
