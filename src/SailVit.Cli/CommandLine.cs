@@ -30,7 +30,8 @@ internal static class CommandLine
         }
         catch (OperationCanceledException e)
         {
-            Say(e.Message);
+            // A job that keeps something says so itself.
+            Say(e.CancellationToken.IsCancellationRequested ? "interrupted; no result was written." : e.Message);
             return Interrupted;
         }
 #pragma warning disable CA1031 // The one place that reports: nothing may end in a stack trace that the user did not ask for.

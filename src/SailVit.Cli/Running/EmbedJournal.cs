@@ -37,7 +37,7 @@ internal sealed record EmbedIdentity(string Program, string Weights, string Inpu
         return file.Exists ? string.Create(CultureInfo.InvariantCulture, $"{file.FullName} {file.Length} {file.LastWriteTimeUtc.Ticks}") : path;
     }
 
-    private static string Hash(IEnumerable<string> lines) => Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(string.Join('\n', lines))))[..32];
+    public static string Hash(IEnumerable<string> lines) => Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(string.Join('\n', lines))))[..32];
 }
 
 /// <summary>How many rows an unfinished output holds, in a small file beside it.</summary>

@@ -71,27 +71,25 @@ internal sealed class EncoderOptions
     public VisionTransformer Encoder(ParseResult result, out string description)
     {
         var config = Config(result);
-        string? weights = result.GetValue(_weights);
-        if (weights is null)
-        {
-            int seed = result.GetValue(_seed);
-            description = $"random weights of {result.GetValue(_model) ?? DefaultModel}, seed {seed}: the features carry no meaning";
-            random.manual_seed(seed);
-        }
-        else
+        if (result.GetValue(_weights) is { } weights)
         {
             description = weights;
+            return Load(weights, DType(result));
         }
-        var encoder = new VisionTransformer(config);
+        int seed = result.GetValue(_seed);
+        description = $"random weights of {result.GetValue(_model) ?? DefaultModel}, seed {seed}: the features carry no meaning";
+        random.manual_seed(seed);
+        return Ready(new VisionTransformer(config), DType(result));
+    }
+
+    /// <summary>The encoder of a checkpoint, ready for features.</summary>
+    public static VisionTransformer Load(string weights, ScalarType dtype)
+    {
+        var encoder = new VisionTransformer(ConfigFile.Read(ConfigBeside(weights)));
         try
         {
-            if (weights is not null)
-            {
-                CheckpointLoader.Load(encoder, weights, config.Family);
-            }
-            encoder.to(DType(result));
-            encoder.eval();
-            return encoder;
+            CheckpointLoader.Load(encoder, weights, encoder.Config.Family);
+            return Ready(encoder, dtype);
         }
         catch
         {
@@ -101,14 +99,21 @@ internal sealed class EncoderOptions
     }
 
     /// <summary>What the weights come from: the files of the checkpoint, or the model and seed of random ones.</summary>
-    public IEnumerable<string> Sources(ParseResult result)
+    public IEnumerable<string> Sources(ParseResult result) =>
+        result.GetValue(_weights) is { } weights ? Sources(weights) : [result.GetValue(_model) ?? DefaultModel, $"seed {result.GetValue(_seed)}"];
+
+    /// <summary>The files of a checkpoint.</summary>
+    public static IEnumerable<string> Sources(string weights)
     {
-        if (result.GetValue(_weights) is not { } weights)
-        {
-            return [result.GetValue(_model) ?? DefaultModel, $"seed {result.GetValue(_seed)}"];
-        }
         string folder = Path.GetDirectoryName(Path.GetFullPath(File.Exists(weights) ? weights : Path.Combine(weights, ConfigFile.Name)))!;
         return [Path.GetFullPath(weights), .. Directory.GetFiles(folder).Where(IsOfCheckpoint).Order(StringComparer.Ordinal)];
+    }
+
+    private static VisionTransformer Ready(VisionTransformer encoder, ScalarType dtype)
+    {
+        encoder.to(dtype);
+        encoder.eval();
+        return encoder;
     }
 
     private static bool IsOfCheckpoint(string file) => Path.GetFileName(file) is ConfigFile.Name or Checkpoint.IndexName || file.EndsWith(".safetensors", StringComparison.Ordinal);

@@ -11,8 +11,6 @@ internal abstract class PixelInput(string path) : IDisposable
 {
     public const string PixelKey = "input.pixel_values";
 
-    private static readonly string[] ImageExtensions = [".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp"];
-
     public string Path { get; } = path;
 
     public abstract int Rows { get; }
@@ -46,6 +44,10 @@ internal abstract class PixelInput(string path) : IDisposable
         }
     }
 
+    /// <summary>Image files and the images of folders.</summary>
+    /// <exception cref="ArgumentException">A path is missing, or a folder holds no image.</exception>
+    public static List<string> Images(IEnumerable<string> paths) => [.. paths.SelectMany(Expand)];
+
     private static PixelInput Open(string path, EncoderConfig config) => path.EndsWith(".safetensors", StringComparison.OrdinalIgnoreCase)
         ? new TensorInput(path, config)
         : new ImageInput(path, config);
@@ -60,8 +62,8 @@ internal abstract class PixelInput(string path) : IDisposable
         {
             throw new ArgumentException($"{path}: there is no such file or folder.");
         }
-        var files = Directory.EnumerateFiles(path).Where(file => ImageExtensions.Contains(System.IO.Path.GetExtension(file), StringComparer.OrdinalIgnoreCase)).Order(StringComparer.Ordinal).ToList();
-        return files.Count > 0 ? files : throw new ArgumentException($"{path}: the folder holds no image ({string.Join(", ", ImageExtensions)}).");
+        var files = Directory.EnumerateFiles(path).Where(file => ImageDecoder.IsImage(file)).Order(StringComparer.Ordinal).ToList();
+        return files.Count > 0 ? files : throw new ArgumentException($"{path}: the folder holds no image ({string.Join(", ", ImageDecoder.Extensions)}).");
     }
 }
 

@@ -14,6 +14,12 @@ public static class ImageDecoder
 
     private const long MaxFileBytes = 1L << 30;
 
+    /// <summary>How names of image files end.</summary>
+    public static IReadOnlyList<string> Extensions { get; } = [".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp"];
+
+    /// <summary>Whether a file has the name of an image.</summary>
+    public static bool IsImage(string path) => Extensions.Contains(Path.GetExtension(path), StringComparer.OrdinalIgnoreCase);
+
     /// <summary>Decodes a file.</summary>
     /// <exception cref="ImageException">The file cannot be read, is no image, is damaged or too large.</exception>
     public static RgbImage Decode(string path) => Decode(ReadFile(path), path);
