@@ -11,8 +11,10 @@ internal static unsafe class Gemm
     // against one of 256: 0.74), long ones spare additions (1 % at 128).
     private const long DepthOfBlock = 128;
 
-    // Outputs of few columns run at the latency of the sums, not at the rate of the additions.
-    private const long DepthOfNarrowBlock = 32;
+    // Outputs of few columns run at the latency of the sums, not at the rate of the additions; and a short K would
+    // be one or two running sums.
+    private const long DepthOfShortBlock = 32;
+    private const long ShortDepth = 2 * DepthOfBlock;
 
     // A block of B passes from the third cache once per block of rows: many rows per block, as long as scratch for
     // converted or transposed ones stays small. Measured at K = 2816: 342 rows 430 GFLOP/s,
@@ -60,7 +62,8 @@ internal static unsafe class Gemm
     }
 
     // Depends on the shape only.
-    private static long DepthBlock(long columns) => columns <= PackedMatrix.PanelColumns ? DepthOfNarrowBlock : DepthOfBlock;
+    private static long DepthBlock(long columns, long depth) =>
+        columns <= PackedMatrix.PanelColumns || depth <= ShortDepth ? DepthOfShortBlock : DepthOfBlock;
 
     private static void Run<A, E>(A left, long rows, PackedMatrix right, long firstColumn, long allColumns, E epilogue)
         where A : unmanaged, ILeftOperand
@@ -68,7 +71,7 @@ internal static unsafe class Gemm
     {
         if (rows > 0 && right.Columns > 0)
         {
-            var kernel = new GemmKernel<A, E>(left, rows, right, firstColumn, DepthBlock(allColumns), epilogue);
+            var kernel = new GemmKernel<A, E>(left, rows, right, firstColumn, DepthBlock(allColumns, right.Depth), epilogue);
             CpuBackend.Run(kernel, kernel.Items, 1);
         }
     }
