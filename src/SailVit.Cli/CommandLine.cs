@@ -2,7 +2,10 @@ using System.CommandLine;
 using System.Runtime.InteropServices;
 using SailVit.Kernels.Interop;
 using SailVit.Model.Checkpoints;
+using SailVit.Model.Data;
 using SailVit.Model.Images;
+using SailVit.Model.Refinement;
+using SailVit.Model.Training;
 
 namespace SailVit.Cli;
 
@@ -70,7 +73,7 @@ internal static class CommandLine
         OutOfMemoryException => "out of memory; use a smaller --batch-size, smaller images or --dtype bfloat16.",
         // libtorch appends its own stack trace.
         ExternalException external => external.Message.Split('\n')[0],
-        CheckpointException or ImageException or LibTorchException or ArgumentException or IOException or UnauthorizedAccessException or NotSupportedException or InvalidOperationException => e.Message,
+        CheckpointException or RecipeException or TrainingException or DatasetException or ImageException or LibTorchException or ArgumentException or IOException or UnauthorizedAccessException or NotSupportedException or InvalidOperationException => e.Message,
         _ => $"unexpected {e.GetType().Name}: {e.Message} Run again with --verbose for the details, and report them.",
     };
 

@@ -14,13 +14,19 @@ public static class LanguageConfigFile
     public static LanguageConfig Read(string path)
     {
         string file = ConfigFile.Find(path);
-        return ConfigFile.Parse(Files.ReadAllText(file), file, root =>
-        {
-            var config = Build(root.Child("llm_config") ?? root);
-            config.Validate();
-            return config;
-        });
+        return Parse(Files.ReadAllText(file), file);
     }
+
+    /// <summary>Reads the text of a config.</summary>
+    /// <param name="json">The text.</param>
+    /// <param name="source">Named in messages.</param>
+    /// <exception cref="CheckpointException">The text is no config, or describes a model that is not known.</exception>
+    public static LanguageConfig Parse(string json, string source = ConfigFile.Name) => ConfigFile.Parse(json, source, root =>
+    {
+        var config = Build(root.Child("llm_config") ?? root);
+        config.Validate();
+        return config;
+    });
 
     /// <summary>Not yet validated.</summary>
     internal static LanguageConfig Build(ConfigReader llm)

@@ -25,6 +25,21 @@ internal static partial class Sailvit
         return process.ExitCode == 0 ? null : (process.ExitCode, error.Result);
     }
 
+    /// <summary>Starts the command and kills it after a while, if it is not through before.</summary>
+    public static void RunFor(TimeSpan limit, params IEnumerable<string> args)
+    {
+        using var process = Process.Start(new ProcessStartInfo("dotnet", [Library, .. args]) { RedirectStandardOutput = true, RedirectStandardError = true })!;
+        process.OutputDataReceived += (_, _) => { };
+        process.ErrorDataReceived += (_, _) => { };
+        process.BeginOutputReadLine();
+        process.BeginErrorReadLine();
+        if (!process.WaitForExit(limit))
+        {
+            process.Kill();
+        }
+        process.WaitForExit();
+    }
+
     // At once: a process of its own for it would be late.
     [LibraryImport("libc", EntryPoint = "kill")]
     private static partial int SendSignal(int process, int signal);

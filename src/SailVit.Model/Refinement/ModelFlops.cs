@@ -1,0 +1,60 @@
+using SailVit.Model.Data;
+using SailVit.Model.Encoders;
+using SailVit.Model.Language;
+using SailVit.Model.Multimodal;
+
+namespace SailVit.Model.Refinement;
+
+/// <summary>Floating-point operations that a training step needs, two per multiply-add of a matrix product.</summary>
+/// <remarks>
+/// Of a part that is trained, backward takes twice forward: gradients of its inputs and of its weights. A frozen part behind
+/// a trained one (the language model behind the connector) needs the first only; a frozen part in front of all needs none.
+/// Causal attention counts the half that is computed; what activation checkpointing computes again does not count.
+/// Source: Chowdhery et al. 2022, arXiv 2204.02311, appendix B (model FLOPs utilisation).
+/// </remarks>
+internal sealed class ModelFlops
+{
+    private readonly double _perTile, _perToken, _perPair, _perPrediction;
+
+    public ModelFlops(MultimodalConfig config, StageRecipe stage)
+    {
+        bool vision = stage.VisionRate is not null, connector = stage.ConnectorRate is not null, language = stage.LanguageRate is not null;
+        _perTile = (Tile(config) * (vision ? 3 : 1)) + (Connector(config) * (1 + (connector ? 1 : 0) + (vision ? 1 : 0)));
+        double through = vision || connector || language ? 1 : 0;
+        double linear = 1 + through + (language ? 1 : 0);
+        _perToken = Linear(config.Language) * linear;
+        _perPrediction = 2.0 * config.Language.VocabSize * config.Language.HiddenSize * linear;
+        // Both gradients of a product of two activations.
+        _perPair = 4.0 * config.Language.Layers * config.Language.Heads * config.Language.HeadDim * (1 + (2 * through));
+    }
+
+    /// <summary>Operations of one batch, forward and backward.</summary>
+    public double Of(PackedBatch batch)
+    {
+        double pairs = 0;
+        for (int s = 0; s < batch.Layout.Sequences; s++)
+        {
+            double n = batch.Layout.Length(s);
+            pairs += n * (n + 1) / 2;
+        }
+        return (batch.Tiles * _perTile) + (batch.Layout.Tokens * _perToken) + (pairs * _perPair) + (batch.TrainedTokens * _perPrediction);
+    }
+
+    private static double Tile(MultimodalConfig config)
+    {
+        var tile = config.Vision with { ImageHeight = config.ForceImageSize, ImageWidth = config.ForceImageSize, Layers = TrainedParts.BlocksInUse(config) };
+        return tile.FlopsPerImage;
+    }
+
+    private static double Connector(MultimodalConfig config)
+    {
+        double merged = (double)config.Merge * config.Merge * config.Vision.HiddenSize, c = config.Language.HiddenSize;
+        return 2 * config.TokensPerTile * ((merged * c) + (c * c));
+    }
+
+    private static double Linear(LanguageConfig config)
+    {
+        double c = config.HiddenSize, q = (double)config.Heads * config.HeadDim, kv = (double)config.KvHeads * config.HeadDim;
+        return 2 * config.Layers * ((c * (q + (2 * kv))) + (q * c) + (3 * c * config.IntermediateSize));
+    }
+}

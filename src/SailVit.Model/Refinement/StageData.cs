@@ -1,0 +1,83 @@
+using SailVit.Model.Data;
+using SailVit.Model.Distributed;
+using SailVit.Model.Images;
+using SailVit.Model.Multimodal;
+using SailVit.Model.Text;
+using SailVit.Model.Training;
+
+namespace SailVit.Model.Refinement;
+
+/// <summary>The packed batches of a stage: its mixture, encoded for the model, in an order that the seed decides.</summary>
+internal sealed class StageData : IBatchSource
+{
+    private readonly List<WeightedSource> _sources = [];
+    private readonly SampleEncoder _encoder;
+    private readonly PackingOptions _options;
+    private PackedLoader? _loader;
+
+    /// <exception cref="DatasetException">Data cannot be opened.</exception>
+    public StageData(StageRecipe stage, int seed, MultimodalConfig model, ITextTokenizer tokenizer, IReplicas replicas)
+    {
+        int tiles = stage.PackTiles ?? Math.Max(1, stage.PackTokens / model.TokensPerTile);
+        // One lane for each pack of a step: the same packs make up a step, however many replicas share them.
+        _options = new PackingOptions
+        {
+            MaxTokens = stage.PackTokens,
+            MaxTiles = tiles,
+            BufferSize = Math.Clamp(Candidates / stage.Batch, 16, 64),
+            Weighting = stage.Weighting,
+            Overflow = stage.Overflow,
+            Seed = (ulong)seed,
+            Lanes = stage.Batch,
+            Rank = replicas.Rank,
+            Replicas = replicas.Count,
+        };
+        _encoder = new SampleEncoder(new ChatTemplate(tokenizer, model.TokensPerTile), new DynamicTiling(stage.MinTiles, stage.MaxTiles, model.ForceImageSize, stage.Thumbnail));
+        try
+        {
+            foreach (var origin in stage.Data)
+            {
+                _sources.Add(new(SampleSources.Open(origin.Path, origin.Images, origin.Prompt ?? SampleSources.DefaultPrompt), origin.Weight));
+            }
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
+    }
+
+    // Over all lanes: enough to choose from, little enough to hold.
+    private const int Candidates = 2048;
+
+    private PackedLoader Loader => _loader ??= new PackedLoader(_sources, _encoder, _options);
+
+    /// <summary>Samples of all sources together.</summary>
+    public long Samples => _sources.Sum(s => s.Source.Count);
+
+    /// <summary>Samples that could not be used so far.</summary>
+    public SkipLog Skips => Loader.Skips;
+
+    /// <inheritdoc/>
+    public PackedBatch Next() => Loader.Next() ?? throw new DatasetException("the data has ended; an endless stream was expected.");
+
+    /// <inheritdoc/>
+    public string SaveState() => Loader.State.ToJson();
+
+    /// <inheritdoc/>
+    public void RestoreState(string state)
+    {
+        _loader?.Dispose();
+        _loader = new PackedLoader(_sources, _encoder, _options, LoaderState.FromJson(state));
+    }
+
+    /// <summary>How many packs the data fill so many times over, from the mean size of some of its samples.</summary>
+    public long Packs(double epochs) => PackCount.Estimate(_sources, _encoder, _options, epochs);
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _loader?.Dispose();
+        _sources.ForEach(s => s.Source.Dispose());
+    }
+}

@@ -1,0 +1,74 @@
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using SailVit.Model.Checkpoints;
+using SailVit.Model.Training;
+
+namespace SailVit.Model.Refinement;
+
+/// <summary>The folder of one stage in a run: its settings, checkpoints, metrics, and in the end its result.</summary>
+/// <param name="path">The folder.</param>
+public sealed class StageFolder(string path)
+{
+    private const string SettingsName = "settings.json", SummaryName = "summary.json";
+
+    /// <summary>The folder.</summary>
+    public string Path { get; } = path;
+
+    /// <summary>The model that the stage made, once it is finished.</summary>
+    public string Model => System.IO.Path.Combine(Path, "model");
+
+    /// <summary>What came of the stage; null until it is finished.</summary>
+    public StageSummary? Summary => File.Exists(In(SummaryName)) ? JsonSerializer.Deserialize<StageSummary>(Files.ReadAllText(In(SummaryName)), TrainingJson.Options) : null;
+
+    /// <summary>Begins the stage, or goes on with it if it was begun with the same settings.</summary>
+    /// <exception cref="RecipeException">It was begun with other settings.</exception>
+    internal void Open(StageRecipe stage, int seed)
+    {
+        var settings = JsonSerializer.SerializeToNode(stage, TrainingJson.Options)!.AsObject();
+        settings["seed"] = seed;
+        if (!File.Exists(In(SettingsName)))
+        {
+            Create(Path);
+            Files.WriteAtomically(In(SettingsName), stream => JsonSerializer.Serialize(stream, settings, ConfigFile.Indented));
+            return;
+        }
+        var before = JsonNode.Parse(Files.ReadAllText(In(SettingsName)))?.AsObject() ?? [];
+        var changed = settings.Select(s => s.Key).Union(before.Select(s => s.Key)).Where(key => !JsonNode.DeepEquals(settings[key], before[key])).ToList();
+        if (changed.Count > 0)
+        {
+            throw new RecipeException($"{Path}: stage '{stage.Name}' was begun with other settings ({string.Join(", ", changed.Select(key => $"{key} {Show(before[key])}, now {Show(settings[key])}"))}). Restore them, choose another output, or delete this folder and those of the stages after it.");
+        }
+    }
+
+    /// <summary>Marks the stage as finished; its checkpoints have done their duty.</summary>
+    internal void Finish(StageSummary summary)
+    {
+        Files.WriteAtomically(In(SummaryName), stream => JsonSerializer.Serialize(stream, summary, TrainingJson.Options));
+        DropCheckpoints();
+    }
+
+    /// <summary>Deletes checkpoints that a finished stage no longer needs.</summary>
+    internal void DropCheckpoints()
+    {
+        foreach (string checkpoint in Directory.EnumerateDirectories(Path, "step-*"))
+        {
+            Directory.Delete(checkpoint, recursive: true);
+        }
+    }
+
+    internal static void Create(string folder)
+    {
+        try
+        {
+            Directory.CreateDirectory(folder);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
+        {
+            throw new CheckpointException($"{folder}: the folder could not be made: {e.Message}", e);
+        }
+    }
+
+    private string In(string name) => System.IO.Path.Combine(Path, name);
+
+    private static string Show(JsonNode? value) => value?.ToJsonString() ?? "absent";
+}
