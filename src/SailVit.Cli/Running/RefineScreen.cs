@@ -74,7 +74,7 @@ internal sealed class RefineScreen : IRefinementObserver
     }
 
     private static string Numbers(StageProgress progress) => string.Create(CultureInfo.InvariantCulture,
-        $"{(progress.Step.Skipped ? "SKIPPED, " : "")}loss {progress.Step.Loss:F4}, {string.Join(", ", progress.LearningRates.Select(r => string.Create(CultureInfo.InvariantCulture, $"{r.Key} {r.Value:0.0e-0}")))}, norm {progress.Step.GradientNorm:G3}, {progress.TokensPerSecond:N0} tokens/s, {progress.ImagesPerSecond:N1} images/s{(progress.Utilization is { } share ? $", MFU {share:P0}" : "")}");
+        $"{(progress.Step.Skipped ? "SKIPPED, " : "")}loss {progress.Step.Loss:F4}, {string.Join(", ", progress.LearningRates.Select(r => string.Create(CultureInfo.InvariantCulture, $"{r.Key} {r.Value:0.0e-0}")))}, norm {progress.Step.GradientNorm:G3}, {progress.TokensPerSecond:N0} tokens/s, {progress.ImagesPerSecond:N1} images/s{(progress.Utilization is { } share ? $", MFU {share:P1}" : "")}");
 
     private static string Short(long count) => count < 10_000 ? $"{count:N0}" : count < 1_000_000 ? $"{count / 1e3:N0} k" : count < 1_000_000_000 ? $"{count / 1e6:N1} M" : $"{count / 1e9:N2} G";
 

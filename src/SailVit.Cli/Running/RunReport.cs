@@ -41,7 +41,7 @@ internal static class RunReport
 
     private static void Draw(Plot plot, string title, Func<JsonObject, IEnumerable<KeyValuePair<string, JsonNode?>>> values, IEnumerable<(string Name, IReadOnlyList<JsonObject> Records)> stages)
     {
-        plot.Title(title);
+        plot.YLabel(title);
         plot.XLabel("step");
         int start = 0;
         var colors = new Dictionary<string, Color>();
@@ -62,7 +62,7 @@ internal static class RunReport
         }
         if (colors.Count > 1)
         {
-            plot.ShowLegend();
+            plot.ShowLegend(Alignment.UpperRight);
         }
         plot.Axes.SetLimitsX(0, Math.Max(start - 1, 1));
     }

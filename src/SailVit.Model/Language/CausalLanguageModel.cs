@@ -68,16 +68,20 @@ public sealed class CausalLanguageModel : nn.Module
         using var scope = NewDisposeScope();
         using var off = cache is null ? null : no_grad();
         var (cos, sin) = _rotary.For(LastPosition(layout) + 1);
-        var pass = new DecoderPass(tensor(layout.CuSeqlens), layout.Positions, cos, sin, layout, cache);
+        bool again = GradientCheckpointing && training && cache is null;
+        var pass = new DecoderPass(Kept(tensor(layout.CuSeqlens)), layout.Positions, Kept(cos), Kept(sin), layout, cache);
         var x = embeddings.alias();
         foreach (var layer in _layers)
         {
-            var y = GradientCheckpointing && training && cache is null ? F.checkpoint(h => layer.Forward(h, pass), x) : layer.Forward(x, pass);
+            var y = again ? F.checkpoint(h => layer.Forward(h, pass), x) : layer.Forward(x, pass);
             x.Dispose();
             x = y;
         }
         cache?.Advance(layout);
         return _norm.call(x).MoveToOuterDisposeScope();
+
+        // A checkpointed layer runs again in backward, when this scope is gone.
+        Tensor Kept(Tensor small) => again ? small.DetachFromDisposeScope() : small;
     }
 
     /// <summary>Scores of the next token.</summary>

@@ -181,7 +181,4 @@ public sealed record StageRecipe
 
     /// <summary>Whether activations are computed again in backward.</summary>
     public bool ActivationCheckpointing { get; init; }
-
-    /// <summary>Whether at least one part has a learning rate.</summary>
-    public bool TrainsSomething => VisionRate is not null || ConnectorRate is not null || LanguageRate is not null;
 }

@@ -32,21 +32,20 @@ public static class RecipeFile
         ArgumentNullException.ThrowIfNull(text);
         ArgumentNullException.ThrowIfNull(file);
         var root = new RecipeSection(Root(text, file), "the recipe", file);
-        string name = root.OptionalText("name") ?? Path.GetFileNameWithoutExtension(file);
-        int seed = root.Count("seed", least: 0) ?? 0;
         var defaults = root.Child("defaults");
+        var (model, target) = (root.Child("model"), root.Child("target"));
         var recipe = new Recipe
         {
-            Name = name,
-            Seed = seed,
-            Model = Model(root.Child("model") ?? throw root.Error("the recipe lacks model")),
+            Name = root.Text("name") ?? Path.GetFileNameWithoutExtension(file),
+            Seed = root.Count("seed", least: 0) ?? 0,
+            Model = model is null ? new() { Tokenizer = "" } : Model(model),
             Stages = StageSections.Read(root, defaults),
-            Target = root.Child("target") is { } target ? Target(target, defaults, seed) : null,
             CheckpointEvery = root.Count("checkpoint_every") ?? 500,
             KeepCheckpoints = root.Count("keep_checkpoints") ?? 2,
             MostBadSteps = root.Count("most_bad_steps", least: 0) ?? 10,
         };
-        root.End();
+        recipe = recipe with { Target = target is null ? null : Target(target, defaults, recipe.Seed) };
+        root.End("model", "stages");
         defaults?.End();
         return recipe;
     }
@@ -112,9 +111,9 @@ public static class RecipeFile
 
     private static TargetRecipe Target(RecipeSection section, RecipeSection? defaults, int seed)
     {
-        var language = Language(section.Child("language") ?? throw section.Error("target lacks language"));
+        var language = section.Child("language") is { } origin ? Language(origin) : new(null, null);
         var target = new TargetRecipe(language, Tokenizer(section, language.Folder), section.Count("seed", least: 0) ?? seed, StageSections.Read(section, defaults));
-        section.End();
+        section.End("language", "stages");
         return target;
     }
 
@@ -123,7 +122,7 @@ public static class RecipeFile
 
     private static EncoderOrigin Vision(RecipeSection section)
     {
-        string? folder = section.Path("folder"), preset = section.OptionalText("preset");
+        string? folder = section.Path("folder"), preset = section.Text("preset");
         var sizes = section.Child("config");
         ThrowUnlessOne(section, "folder, preset or config", folder, preset, sizes);
         section.End();

@@ -34,14 +34,12 @@ internal sealed class RecipeSection
 
     public bool Has(string key) => Ask(key) is not null;
 
-    public string Text(string key) => OptionalText(key) ?? throw Error($"{Name} lacks {key}");
-
-    public string? OptionalText(string key) => Ask(key) is not { } value ? null
+    public string? Text(string key) => Ask(key) is not { } value ? null
         : value is YamlScalarNode { Value.Length: > 0 } scalar ? scalar.Value
         : throw At(value, $"{key} is {Kind(value)}; it must be a text");
 
     /// <summary>A path, relative to the recipe's own folder.</summary>
-    public string? Path(string key) => OptionalText(key) is { } path
+    public string? Path(string key) => Text(key) is { } path
         ? System.IO.Path.GetFullPath(path, System.IO.Path.GetDirectoryName(System.IO.Path.GetFullPath(File))!) : null;
 
     /// <summary>A number within bounds, which the message names by <paramref name="allowed"/>; null where the key is absent or null.</summary>
@@ -98,8 +96,8 @@ internal sealed class RecipeSection
         return json;
     }
 
-    /// <summary>Throws at the first key that nobody asked for.</summary>
-    public void End()
+    /// <summary>Throws at the first key that nobody asked for, which may well be one of those required with a typing error, and then at what is missing.</summary>
+    public void End(params IEnumerable<string> required)
     {
         foreach (var (key, value) in Entries())
         {
@@ -107,6 +105,10 @@ internal sealed class RecipeSection
             {
                 throw At(value, $"{TensorEntry.Show(key)} is no key of {Name}; known are {string.Join(", ", _asked.Distinct())}");
             }
+        }
+        if (required.FirstOrDefault(key => !Has(key)) is { } missing)
+        {
+            throw Error($"{Name} lacks {missing}");
         }
     }
 

@@ -11,7 +11,7 @@ internal static class StageSections
 
     public static IReadOnlyList<StageRecipe> Read(RecipeSection parent, RecipeSection? defaults)
     {
-        var sections = parent.List("stages", defaults) ?? throw parent.Error($"{parent.Name} lacks stages");
+        var sections = parent.List("stages", defaults) ?? [];
         var stages = new List<StageRecipe>();
         foreach (var section in sections)
         {
@@ -27,16 +27,16 @@ internal static class StageSections
 
     private static StageRecipe Read(RecipeSection section)
     {
-        var train = section.Child("train") ?? throw section.Error($"{section.Name} lacks train: the parts with their learning rates");
+        var train = section.Child("train");
         var betas = section.Numbers("betas", 2, n => n is >= 0 and < 1, "two numbers from 0 to below 1") ?? [0.9, 0.999];
         var stage = new StageRecipe
         {
             Name = Name(section),
-            VisionRate = train.Positive("vision"),
-            ConnectorRate = train.Positive("connector"),
-            LanguageRate = train.Positive("language"),
+            VisionRate = train?.Positive("vision"),
+            ConnectorRate = train?.Positive("connector"),
+            LanguageRate = train?.Positive("language"),
             Data = Data(section),
-            Batch = section.Count("batch") ?? throw section.Error($"{section.Name} lacks batch: packs per step"),
+            Batch = section.Count("batch") ?? 0,
             Steps = section.Count("steps"),
             Epochs = section.Positive("epochs"),
             Schedule = section.Choice("schedule", [("cosine", ScheduleKind.Cosine), ("linear", ScheduleKind.Linear), ("constant", ScheduleKind.Constant)]) ?? ScheduleKind.Cosine,
@@ -59,16 +59,15 @@ internal static class StageSections
             AverageDecay = section.Number("ema", n => n is > 0 and < 1, "a number between 0 and 1"),
             ActivationCheckpointing = section.Flag("activation_checkpointing") ?? false,
         };
-        Check(section, train, stage);
-        train.End();
-        section.End();
+        train?.End();
+        section.End("name", "train", "batch", "data");
+        Check(section, train!, stage);
         return stage;
     }
 
     private static void Check(RecipeSection section, RecipeSection train, StageRecipe stage)
     {
-        train.End();
-        if (!stage.TrainsSomething)
+        if (stage is { VisionRate: null, ConnectorRate: null, LanguageRate: null })
         {
             throw train.Error($"stage '{stage.Name}' trains nothing; give at least one of vision, connector and language a learning rate");
         }
@@ -84,7 +83,7 @@ internal static class StageSections
 
     private static string Name(RecipeSection section)
     {
-        string name = section.Text("name");
+        string name = section.Text("name") ?? "unnamed";
         return name.IndexOfAny(Forbidden) < 0 && name.Trim('.').Length > 0 && name.Length <= 60 ? name
             : throw section.Error("name", $"name is '{name}'; it names a folder, so it must do without {string.Join(' ', "/\\:*?".ToCharArray())} and have at most 60 characters");
     }
@@ -94,10 +93,10 @@ internal static class StageSections
     private static List<DataOrigin> Data(RecipeSection section)
     {
         var data = new List<DataOrigin>();
-        foreach (var origin in section.List("data") ?? throw section.Error($"{section.Name} lacks data"))
+        foreach (var origin in section.List("data") ?? [])
         {
-            data.Add(new DataOrigin(origin.Path("path") ?? throw origin.Error($"{origin.Name} lacks path"), origin.Path("images"), origin.Positive("weight"), origin.OptionalText("prompt")));
-            origin.End();
+            data.Add(new DataOrigin(origin.Path("path") ?? "", origin.Path("images"), origin.Positive("weight"), origin.Text("prompt")));
+            origin.End("path");
         }
         // A weight against a number of samples would be apples against pears.
         return data.TrueForAll(d => d.Weight is null) || data.TrueForAll(d => d.Weight is not null) ? data
