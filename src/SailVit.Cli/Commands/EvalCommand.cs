@@ -9,5 +9,6 @@ internal static class EvalCommand
     {
         EvalFeaturesCommand.Create(),
         EvalProbeCommand.Create(),
+        EvalVqaCommand.Create(),
     };
 }
