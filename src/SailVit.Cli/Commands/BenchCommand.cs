@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
 using System.Diagnostics;
 using SailVit.Bench;
 using SailVit.Bench.Measuring;
@@ -16,6 +17,7 @@ internal static class BenchCommand
     private static readonly Option<string?> Filter = new("--filter")
     {
         Description = "Words that must occur in op, shape, dtype, direction or baseline; * and ? are wildcards: --filter \"linear* forward\", --filter onnx.",
+        HelpName = "WORDS",
     };
 
     private static readonly Option<ScalarType?> DType = new("--dtype")
@@ -38,15 +40,30 @@ internal static class BenchCommand
 
     private static readonly Option<bool> Quick = new("--quick") { Description = "Fewer samples: a look, not a record." };
 
-    private static readonly Option<FileInfo?> JsonFile = new("--json") { Description = "Write the rows to this file.", HelpName = "OUT" };
+    private static readonly Option<FileInfo?> JsonFile = new("--json")
+    {
+        Description = "Write the rows to this file.",
+        HelpName = "OUT",
+        Validators = { RequireFolder },
+    };
 
     private static readonly Option<bool> Record = new("--record") { Description = "Write table, rows and versions under --results." };
 
     private static readonly Option<DirectoryInfo> Results = new("--results")
     {
         Description = "Folder of recorded results, one folder per processor in it.",
+        HelpName = "DIR",
         DefaultValueFactory = _ => new DirectoryInfo(Path.Combine("bench", "results")),
     };
+
+    // Checked before minutes of measuring, not after.
+    private static void RequireFolder(OptionResult result)
+    {
+        if (result.GetValueOrDefault<FileInfo?>()?.Directory is { Exists: false } folder)
+        {
+            result.AddError($"{result.Option.Name}: there is no folder {folder.FullName}.");
+        }
+    }
 
     public static Command Create()
     {

@@ -19,8 +19,8 @@ internal static class EmbedCommand
             Arity = ArgumentArity.OneOrMore,
         };
         var output = new Option<string>("--output") { Description = "Features: .safetensors with the keys last and hidden.<i>; .parquet with a row per image, its name in the column file and those keys as columns of float lists (their shape is in the metadata); or .npy with one of the keys.", HelpName = "OUT", Required = true };
-        var layers = new Option<string>("--layers") { Description = "Which features: block numbers and last, as in 0,3,last.", DefaultValueFactory = _ => "last" };
-        var batch = new Option<int>("--batch-size") { Description = "Images per forward pass.", DefaultValueFactory = _ => 1 };
+        var layers = new Option<string>("--layers") { Description = "Which features: block numbers and last, as in 0,3,last.", HelpName = "LIST", DefaultValueFactory = _ => "last" };
+        var batch = new Option<int>("--batch-size") { Description = "Images per forward pass.", HelpName = "N", DefaultValueFactory = _ => 1 };
 
         var command = new Command("embed", "Encode images into features. Ctrl+C keeps what is done, in OUT.partial; the same command goes on from there.") { input, output, layers, batch };
         foreach (var option in encoder.All)

@@ -23,10 +23,11 @@ internal static class QuickstartCommand
     private static readonly Option<DirectoryInfo> Output = new("--output")
     {
         Description = "Folder for features.safetensors and features.png.",
+        HelpName = "DIR",
         DefaultValueFactory = _ => new DirectoryInfo("quickstart"),
     };
 
-    private static readonly Option<int> Rounds = new("--rounds") { Description = "How often each side encodes each photograph.", DefaultValueFactory = _ => 1 };
+    private static readonly Option<int> Rounds = new("--rounds") { Description = "How often each side encodes each photograph.", HelpName = "N", DefaultValueFactory = _ => 1 };
 
     public static Command Create()
     {

@@ -16,7 +16,7 @@ internal static class VerifyCommand
     {
         var encoder = new EncoderOptions();
         var expected = new Option<string>("--expected") { Description = "Tensors of the other framework: input.pixel_values; output.last, output.hidden.<i>, output.selected; input.grad_output and grad.<name>.", HelpName = "FILE", Required = true };
-        var tolerance = new Option<double>("--tolerance") { Description = "Largest relative error ‖a − b‖ / ‖b‖ of a tensor.", DefaultValueFactory = _ => 1e-4 };
+        var tolerance = new Option<double>("--tolerance") { Description = "Largest relative error ‖a − b‖ / ‖b‖ of a tensor.", HelpName = "NUMBER", DefaultValueFactory = _ => 1e-4 };
         var json = new Option<string?>("--json") { Description = "Write the errors to this file.", HelpName = "OUT" };
 
         var command = new Command("verify", "Compare outputs and gradients with expected ones; exit code 1 above the tolerance.") { expected, tolerance, json };

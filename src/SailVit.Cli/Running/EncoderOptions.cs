@@ -24,11 +24,11 @@ internal sealed class EncoderOptions
         HelpName = "NAME",
     };
 
-    private readonly Option<int> _seed = new("--seed") { Description = "Seed of random weights.", DefaultValueFactory = _ => 0 };
+    private readonly Option<int> _seed = new("--seed") { Description = "Seed of random weights.", HelpName = "N", DefaultValueFactory = _ => 0 };
 
     private readonly Option<string> _dtype = new("--dtype") { Description = "Storage of weights and features.", DefaultValueFactory = _ => "float32" };
 
-    private readonly Option<string?> _backend = new("--backend") { Description = "Force a backend: auto, cpu, cuda, opencl." };
+    private readonly Option<string?> _backend = new("--backend") { Description = "Force a backend: auto, cpu, cuda, opencl.", HelpName = "NAME" };
 
     public EncoderOptions() => _dtype.AcceptOnlyFromAmong("float32", "bfloat16");
 

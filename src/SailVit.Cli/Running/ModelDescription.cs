@@ -46,7 +46,9 @@ internal sealed class ModelDescription : IDisposable
             yield return ("family", $"{c.Family}, {c.Norm}, {c.Mlp}{(c.LayerScale ? ", LayerScale" : "")}{(c.QkNorm ? ", QK-norm" : "")}{(c.ClassToken ? ", class token" : "")}, {(c.Position == PositionKind.Learned ? "learned" : "sin-cos")} positions");
             yield return ("size", $"{c.Layers} layers × {c.HiddenSize} channels, {c.Heads} heads × {c.HeadDim}, MLP {c.IntermediateSize}");
             yield return ("image", $"{c.ImageHeight} × {c.ImageWidth} px, patches of {c.PatchSize}, {c.Tokens} tokens");
-            yield return ("parameters", $"{c.ParameterCount:N0}");
+            // Of a multimodal checkpoint, the config's vision part is described; the tensors below are all of them.
+            bool isPart = Checkpoint is { } all && all.Names.Sum(name => all.Entry(name).Count) > c.ParameterCount;
+            yield return ("parameters", $"{c.ParameterCount:N0}{(isPart ? ", the image encoder's alone" : "")}");
             yield return ("forward FLOPs per image", Flops(c.FlopsPerImage));
             yield return ("weights", $"{Bytes(4 * c.ParameterCount)} in float32, {Bytes(2 * c.ParameterCount)} in bfloat16");
             yield return ("training state", $"{Bytes(16 * c.ParameterCount)} (float32 weights, gradients and AdamW's two moments; activations not counted)");
@@ -76,6 +78,7 @@ internal sealed class ModelDescription : IDisposable
     {
         >= 1L << 30 => string.Create(CultureInfo.InvariantCulture, $"{bytes / (double)(1L << 30):N2} GiB"),
         >= 1L << 20 => string.Create(CultureInfo.InvariantCulture, $"{bytes / (double)(1L << 20):N1} MiB"),
+        >= 1L << 10 => string.Create(CultureInfo.InvariantCulture, $"{bytes / (double)(1L << 10):N1} KiB"),
         _ => string.Create(CultureInfo.InvariantCulture, $"{bytes:N0} bytes"),
     };
 }

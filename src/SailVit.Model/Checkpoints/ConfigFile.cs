@@ -57,7 +57,14 @@ public static class ConfigFile
     }
 
     /// <summary>The config in a folder, or the file itself.</summary>
-    internal static string Find(string path) => Directory.Exists(path) ? Path.Combine(path, Name) : path;
+    /// <exception cref="CheckpointException">There is none.</exception>
+    internal static string Find(string path)
+    {
+        bool isFolder = Directory.Exists(path);
+        string file = isFolder ? Path.Combine(path, Name) : path;
+        return File.Exists(file) ? file
+            : throw new CheckpointException($"{TensorEntry.Show(file)}: there is no such {(isFolder || Path.GetFileName(path) == Name ? "file" : "folder")}. A checkpoint folder holds {Name} and {Checkpoint.FileName}, or {Checkpoint.IndexName} with its shards.");
+    }
 
     internal static T Parse<T>(string json, string source, Func<ConfigReader, T> read)
     {

@@ -34,6 +34,12 @@ public sealed class BadInputTests : IDisposable
     public void AWrongPath() => Embed("no such file or folder", input: _folder.File("none.jpg"));
 
     [Fact]
+    public void AMissingCheckpoint() => Embed("there is no such folder. A checkpoint folder holds config.json", weights: _folder.File("none"));
+
+    [Fact]
+    public void AnEmptyCheckpointFolder() => Embed("config.json: there is no such file. A checkpoint folder holds", weights: _folder.Path);
+
+    [Fact]
     public void AnImageThatIsTooLarge() => Embed("20,000 × 20,000", input: _folder.Write("huge.png", EncodedImages.Png(20_000, 20_000, 8, EncodedImages.Grey, new byte[20_000])));
 
     [Fact]
