@@ -1,7 +1,7 @@
 // dotnet tool restore && dotnet cake [--target=Test] [--configuration=Release] [--filter=rms_norm]
 var target = Argument("target", "Test");
 var configuration = Argument("configuration", "Release");
-// Bench only: what `sailvit bench ops --filter` takes, and whether shapes are cut down to a smoke run.
+// Bench and MicroBench: which rows, in the words of `sailvit bench ops` or BenchmarkDotNet, and whether for a look only.
 var filter = Argument("filter", "");
 var quick = HasArgument("quick");
 
@@ -49,6 +49,19 @@ Task("Bench")
         arguments.Append("--quick");
     }
     DotNetRun("./src/SailVit.Cli", arguments, new DotNetRunSettings { Configuration = configuration, NoBuild = true });
+});
+
+Task("MicroBench")
+    .Description("Measures the cost of a call; --filter takes BenchmarkDotNet's patterns, --quick its short job.")
+    .IsDependentOn("Build")
+    .Does(() =>
+{
+    var arguments = new ProcessArgumentBuilder().Append("--filter").AppendQuoted(filter.Length > 0 ? filter : "*");
+    if (quick)
+    {
+        arguments.Append("--job").Append("short");
+    }
+    DotNetRun("./bench/SailVit.MicroBench", arguments, new DotNetRunSettings { Configuration = configuration, NoBuild = true });
 });
 
 Task("Pack")

@@ -42,6 +42,7 @@ public sealed partial class DependencyTests
     [InlineData("src/SailVit.Model/SailVit.Model.csproj", "SailVit.Kernels")]
     [InlineData("src/SailVit.Cli/SailVit.Cli.csproj", "SailVit.Bench", "SailVit.Model")]
     [InlineData("bench/SailVit.Bench/SailVit.Bench.csproj", "SailVit.Model")]
+    [InlineData("bench/SailVit.MicroBench/SailVit.MicroBench.csproj", "SailVit.Kernels")]
     public void Projects_ReferenceOnlyWhatIsBelow(string project, params string[] expected)
     {
         var references = XDocument.Parse(RepositoryFiles.Read(project)).Descendants("ProjectReference")
