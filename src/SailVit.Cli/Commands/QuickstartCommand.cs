@@ -57,13 +57,15 @@ internal static class QuickstartCommand
         var dtype = options.DType(result);
         var inputs = PixelInput.Open([result.GetValue(Images) ?? Path.Combine(AppContext.BaseDirectory, "images")], config);
         var photos = inputs.Select(input => input.Read(0).to(dtype)).ToList();
-        Console.WriteLine($"{config.ParameterCount / 1e6:0.#} M parameters, {config.ImageHeight} × {config.ImageWidth} px, {dtype}; {photos.Count} photographs; {get_num_threads()} threads, {Cpu.Width} vectors");
+        Console.WriteLine($"{config.ParameterCount / 1e6:0.#} M parameters, {config.ImageHeight} × {config.ImageWidth} px, {dtype.ToString().ToLowerInvariant()}; {photos.Count} photograph{(photos.Count == 1 ? "" : "s")}; {get_num_threads()} threads, {Cpu.Width} vectors");
 
         Console.Error.WriteLine("building both models and warming up …");
         string description = "";
         VisionTransformer? fused = null;
         var ours = Comparison.Build("SailVit", () => (fused = options.Encoder(result, out description)).call, photos[0]);
         var stock = Comparison.Build("stock TorchSharp", () => Stock(config, fused!, dtype).call, photos[0]);
+        // An output that cannot be is better known now than after the minute of encoding.
+        result.GetValue(Output)!.Create();
         JobProgress.Run("encoding", 2 * rounds * photos.Count, done => Comparison.Run([stock, ours], photos, rounds, done));
 
         Console.WriteLine(description);
@@ -98,7 +100,6 @@ internal static class QuickstartCommand
 
     private static void Save(DirectoryInfo output, EncoderConfig config, IReadOnlyList<string> paths, Contender ours, Contender stock, string description)
     {
-        output.Create();
         var features = Path.Combine(output.FullName, "features.safetensors");
         SafetensorsWriter.Write(features, new Dictionary<string, Tensor> { [FeatureLayers.LastKey] = cat([.. ours.Features], dim: 0) },
             new Dictionary<string, string> { ["files"] = JsonSerializer.Serialize(paths.Select(Path.GetFileName)), ["model"] = description });
