@@ -11,7 +11,7 @@ using static TorchSharp.torch;
 
 namespace SailVit.Cli.Commands;
 
-/// <summary><c>sailvit bench ops|model</c>: ours against stock TorchSharp, in one process, strictly in turn.</summary>
+/// <summary><c>sailvit bench ops|model|training</c>: ours against stock TorchSharp, in one process, strictly in turn.</summary>
 internal static class BenchCommand
 {
     private static readonly Option<string?> Filter = new("--filter")
@@ -70,6 +70,7 @@ internal static class BenchCommand
         var command = new Command("bench", "Measure ops or models against stock TorchSharp, and inference against ONNX Runtime where it is installed.");
         command.Subcommands.Add(Ops());
         command.Subcommands.Add(Models());
+        command.Subcommands.Add(Training());
         command.Subcommands.Add(PeakMemory.ChildCommand());
         return command;
     }
@@ -113,6 +114,18 @@ internal static class BenchCommand
             AnsiConsole.WriteLine($"{model} with seeded random weights, {config.ParameterCount / 1e6:f0} M parameters");
             var timing = result.GetValue(Quick) ? TimingOptions.QuickModel : TimingOptions.Model;
             return Run(result, "model", (limits, progress) => BenchRunner.Run(cases, limits, timing, progress).Select(row => PeakMemory.AddTo(row, model)));
+        });
+        return command;
+    }
+
+    private static Command Training()
+    {
+        var command = new Command("training", "A training step of a small multimodal model, everything trained, with AdamW.") { DType, Quick, JsonFile, Record, Results };
+        command.SetAction(result =>
+        {
+            var cases = TrainingBench.Cases(result.GetValue(DType) ?? ScalarType.Float32).ToList();
+            var timing = result.GetValue(Quick) ? TimingOptions.QuickModel : TimingOptions.Model;
+            return Run(result, "training", (limits, progress) => BenchRunner.Run(cases, limits, timing, progress));
         });
         return command;
     }

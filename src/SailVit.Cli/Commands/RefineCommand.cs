@@ -17,6 +17,8 @@ internal static class RefineCommand
 
     private static readonly Option<string?> Stage = new("--stage") { Description = "End after this stage (default: the last).", HelpName = "NAME" };
 
+    private static readonly Option<int?> Seed = new("--seed") { Description = "Instead of the recipe's seeds, that of the target included." };
+
     private static readonly Option<double?> Peak = new("--peak-tflops")
     {
         Description = "What the machine can compute at its best, in TFLOP/s, two operations per multiply-add; shows what share of it the training uses (MFU).",
@@ -25,14 +27,14 @@ internal static class RefineCommand
 
     public static Command Create()
     {
-        var command = new Command("refine", "Refine an encoder in stages, by a recipe; an interrupted run goes on.") { RecipePath, Output, Stage, Peak };
+        var command = new Command("refine", "Refine an encoder in stages, by a recipe; an interrupted run goes on.") { RecipePath, Output, Stage, Seed, Peak };
         command.SetAction(result =>
         {
             if (result.GetValue(Peak) is { } peak && !(peak > 0 && double.IsFinite(peak)))
             {
                 throw new ArgumentException($"--peak-tflops is {peak}; it must be above 0.");
             }
-            var recipe = RecipeFile.Read(result.GetValue(RecipePath)!);
+            var recipe = WithSeed(RecipeFile.Read(result.GetValue(RecipePath)!), result.GetValue(Seed));
             string folder = result.GetValue(Output) ?? Path.Combine("runs", recipe.Name);
             using var interrupt = new Interrupt();
             using var replicas = new SingleReplica();
@@ -57,4 +59,11 @@ internal static class RefineCommand
         });
         return command;
     }
+
+    private static Recipe WithSeed(Recipe recipe, int? seed) => seed switch
+    {
+        null => recipe,
+        < 0 => throw new ArgumentException($"--seed is {seed}; it must be at least 0."),
+        { } given => recipe with { Seed = given, Target = recipe.Target is { } target ? target with { Seed = given } : null },
+    };
 }

@@ -99,7 +99,7 @@ public sealed class VisionTransformer : Module<Tensor, Tensor>
         }
         foreach (var block in _blocks)
         {
-            var y = GradientCheckpointing && training ? F.checkpoint(block.call, x) : block.call(x);
+            var y = Run(block, x);
             if (!states.ContainsValue(x))
             {
                 x.Dispose();
@@ -112,6 +112,24 @@ public sealed class VisionTransformer : Module<Tensor, Tensor>
         return new(last.MoveToOuterDisposeScope(), byRequest);
     }
 
+    /// <summary>Encodes images up to one hidden state; the blocks behind it are not run.</summary>
+    /// <param name="pixels">As in <see cref="forward"/>.</param>
+    /// <param name="index">As in <see cref="Encode"/>.</param>
+    /// <returns>[B, N, C].</returns>
+    public Tensor EncodeUpTo(Tensor pixels, int index)
+    {
+        int blocks = Resolve(index) + 1 - (HiddenStates - Config.Layers);
+        using var scope = NewDisposeScope();
+        var x = _embeddings.call(pixels);
+        foreach (var block in _blocks[..blocks])
+        {
+            var y = Run(block, x);
+            x.Dispose();
+            x = y;
+        }
+        return x.MoveToOuterDisposeScope();
+    }
+
     /// <summary>Stops gradients of parts, and of single blocks.</summary>
     /// <param name="parts">Parts to freeze.</param>
     /// <param name="blocks">Blocks to freeze besides, by index.</param>
@@ -121,6 +139,8 @@ public sealed class VisionTransformer : Module<Tensor, Tensor>
     /// <param name="parts">Parts to unfreeze.</param>
     /// <param name="blocks">Blocks to unfreeze besides, by index.</param>
     public void Unfreeze(EncoderPart parts, Range? blocks = null) => SetTrainable(parts, blocks, trainable: true);
+
+    private Tensor Run(Block block, Tensor x) => GradientCheckpointing && training ? F.checkpoint(block.call, x) : block.call(x);
 
     private void SetTrainable(EncoderPart parts, Range? blocks, bool trainable)
     {

@@ -121,15 +121,7 @@ public sealed partial class MultimodalModel : nn.Module
             batch.Weights.narrow(0, 1, predictions), PackedBatch.Ignored, normalizer).MoveToOuterDisposeScope();
     }
 
-    private Tensor Select(Tensor pixels)
-    {
-        if (Config.SelectLayer == -1)
-        {
-            return Vision.call(pixels);
-        }
-        using var scope = NewDisposeScope();
-        return Vision.Encode(pixels, [Config.SelectLayer]).Hidden[Config.SelectLayer].MoveToOuterDisposeScope();
-    }
+    private Tensor Select(Tensor pixels) => Config.SelectLayer == -1 ? Vision.call(pixels) : Vision.EncodeUpTo(pixels, Config.SelectLayer);
 
     // Registered by name in the constructor.
     /// <inheritdoc/>

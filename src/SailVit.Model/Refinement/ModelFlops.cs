@@ -12,13 +12,14 @@ namespace SailVit.Model.Refinement;
 /// Causal attention counts the half that is computed; what activation checkpointing computes again does not count.
 /// Source: Chowdhery et al. 2022, arXiv 2204.02311, appendix B (model FLOPs utilisation).
 /// </remarks>
-internal sealed class ModelFlops
+public sealed class ModelFlops
 {
     private readonly double _perTile, _perToken, _perPair, _perPrediction;
 
-    public ModelFlops(MultimodalConfig config, StageRecipe stage)
+    /// <summary>Counts for a model of which some parts are trained.</summary>
+    public ModelFlops(MultimodalConfig config, bool vision, bool connector, bool language)
     {
-        bool vision = stage.VisionRate is not null, connector = stage.ConnectorRate is not null, language = stage.LanguageRate is not null;
+        ArgumentNullException.ThrowIfNull(config);
         _perTile = (Tile(config) * (vision ? 3 : 1)) + (Connector(config) * (1 + (connector ? 1 : 0) + (vision ? 1 : 0)));
         double through = vision || connector || language ? 1 : 0;
         double linear = 1 + through + (language ? 1 : 0);
@@ -31,6 +32,7 @@ internal sealed class ModelFlops
     /// <summary>Operations of one batch, forward and backward.</summary>
     public double Of(PackedBatch batch)
     {
+        ArgumentNullException.ThrowIfNull(batch);
         double pairs = 0;
         for (int s = 0; s < batch.Layout.Sequences; s++)
         {

@@ -41,12 +41,20 @@ public sealed record Recipe
 /// <summary>Where an encoder comes from: a folder, or sizes to fill with random weights.</summary>
 /// <param name="Folder">A checkpoint of the encoder alone or of a multimodal model.</param>
 /// <param name="Config">The architecture, where there is no folder.</param>
-public sealed record EncoderOrigin(string? Folder, EncoderConfig? Config);
+public sealed record EncoderOrigin([property: JsonIgnore] string? Folder, EncoderConfig? Config)
+{
+    /// <summary>What identifies the folder wherever it lies.</summary>
+    public string? Name => Path.GetFileName(Folder);
+}
 
 /// <summary>Where a language model comes from: a folder, or sizes to fill with random weights.</summary>
 /// <param name="Folder">A checkpoint of the language model alone or of a multimodal model.</param>
 /// <param name="Config">The architecture, where there is no folder.</param>
-public sealed record LanguageOrigin(string? Folder, LanguageConfig? Config);
+public sealed record LanguageOrigin([property: JsonIgnore] string? Folder, LanguageConfig? Config)
+{
+    /// <summary>What identifies the folder wherever it lies.</summary>
+    public string? Name => Path.GetFileName(Folder);
+}
 
 /// <summary>The model that a run begins with.</summary>
 public sealed record ModelRecipe
@@ -61,7 +69,8 @@ public sealed record ModelRecipe
     public LanguageOrigin? Language { get; init; }
 
     /// <summary>Folder with the tokenizer's files; with <see cref="Folder"/>, that folder.</summary>
-    public required string Tokenizer { get; init; }
+    [JsonIgnore]
+    public string Tokenizer { get; init; } = "";
 
     /// <summary>Which hidden state of the encoder is used.</summary>
     public int SelectLayer { get; init; } = -1;

@@ -38,7 +38,7 @@ public static class RecipeFile
         {
             Name = root.Text("name") ?? Path.GetFileNameWithoutExtension(file),
             Seed = root.Count("seed", least: 0) ?? 0,
-            Model = model is null ? new() { Tokenizer = "" } : Model(model),
+            Model = model is null ? new() : Model(model),
             Stages = StageSections.Read(root, defaults),
             CheckpointEvery = root.Count("checkpoint_every") ?? 500,
             KeepCheckpoints = root.Count("keep_checkpoints") ?? 2,

@@ -1,6 +1,7 @@
-using SailVit.Model.Checkpoints;
+using System.Text.Json;
 using SailVit.Model.Distributed;
 using SailVit.Model.Multimodal;
+using SailVit.Model.Training;
 
 namespace SailVit.Model.Refinement;
 
@@ -34,9 +35,9 @@ public sealed class RefinementRun(Recipe recipe, string folder, IReplicas replic
     /// <param name="cancel">Ends the run after the step that is being made, with a checkpoint.</param>
     /// <returns>Whether all that was asked for is finished.</returns>
     /// <exception cref="RecipeException">The folder holds a run of another recipe, or there is no such stage.</exception>
-    /// <exception cref="CheckpointException">A model or checkpoint cannot be read or written.</exception>
+    /// <exception cref="Checkpoints.CheckpointException">A model or checkpoint cannot be read or written.</exception>
     /// <exception cref="Data.DatasetException">Data cannot be used.</exception>
-    /// <exception cref="Training.TrainingException">Too many steps without a finite loss.</exception>
+    /// <exception cref="TrainingException">Too many steps without a finite loss.</exception>
     public bool Run(IRefinementObserver? observer = null, string? last = null, CancellationToken cancel = default)
     {
         int end = last is null ? Stages.Count - 1 : Stages.ToList().FindIndex(s => s.Stage.Name == last);
@@ -58,16 +59,12 @@ public sealed class RefinementRun(Recipe recipe, string folder, IReplicas replic
                 model = HandOver(model);
             }
             int seed = i < recipe.Stages.Count ? recipe.Seed : recipe.Target!.Seed;
-            var run = new StageRun(recipe, stage, stageFolder, seed, replicas, peakFlops);
+            var run = new StageRun(recipe, stage, stageFolder, seed, replicas, peakFlops) { EncoderFolder = i == recipe.Stages.Count - 1 ? EncoderFolder : null };
             if (!run.Run(model, (i + 1, Stages.Count), observer, cancel))
             {
                 return false;
             }
             model = stageFolder.Model;
-            if (i == recipe.Stages.Count - 1)
-            {
-                SaveEncoder(model);
-            }
         }
         return true;
     }
@@ -93,23 +90,16 @@ public sealed class RefinementRun(Recipe recipe, string folder, IReplicas replic
     private string Assemble(ModelRecipe model, IReadOnlyList<StageRecipe> stages, int seed, string name)
     {
         string path = Path.Combine(folder, name);
-        // The config is the last file to be written.
-        OnFirstReplica(Path.Combine(path, ConfigFile.Name), () => ModelAssembly.Build(model, stages, seed, path));
-        return path;
-    }
-
-    private void SaveEncoder(string model) => OnFirstReplica(Path.Combine(EncoderFolder, ConfigFile.Name), () =>
-    {
-        using var refined = MultimodalModel.Load(model);
-        CheckpointWriter.Save(refined.Vision, EncoderFolder);
-    });
-
-    private void OnFirstReplica(string made, Action make)
-    {
-        if (replicas.Rank == 0 && !File.Exists(made))
+        var settings = JsonSerializer.SerializeToNode(model, TrainingJson.Options)!.AsObject();
+        settings["seed"] = seed;
+        // Written when the model is whole: what a kill left half made is made again.
+        var file = new SettingsFile(path + ".json");
+        if (!file.Matches(settings, "the model was put together", "delete this file and the folders beside it") && replicas.Rank == 0)
         {
-            make();
+            ModelAssembly.Build(model, stages, seed, path);
+            file.Write(settings);
         }
         replicas.Barrier();
+        return path;
     }
 }

@@ -1,3 +1,4 @@
+using SailVit.Model.Checkpoints;
 using SailVit.Model.Data;
 using SailVit.Model.Distributed;
 using SailVit.Model.Images;
@@ -16,8 +17,13 @@ internal sealed class StageData : IBatchSource
     private PackedLoader? _loader;
 
     /// <exception cref="DatasetException">Data cannot be opened.</exception>
+    /// <exception cref="CheckpointException">The tokenizer is not the model's.</exception>
     public StageData(StageRecipe stage, int seed, MultimodalConfig model, ITextTokenizer tokenizer, IReplicas replicas)
     {
+        if (tokenizer.TokenId(ChatTemplate.ImageContext) is { } id && id != model.ImageContextTokenId)
+        {
+            throw new CheckpointException($"the model's img_context_token_id is {model.ImageContextTokenId}, its tokenizer's id of {ChatTemplate.ImageContext} {id}; write img_context_token_id into its config.json.");
+        }
         int tiles = stage.PackTiles ?? Math.Max(1, stage.PackTokens / model.TokensPerTile);
         // One lane for each pack of a step: the same packs make up a step, however many replicas share them.
         _options = new PackingOptions

@@ -1,5 +1,4 @@
 using System.Text.Json;
-using System.Text.Json.Nodes;
 using SailVit.Model.Checkpoints;
 using SailVit.Model.Training;
 
@@ -24,19 +23,13 @@ public sealed class StageFolder(string path)
     /// <exception cref="RecipeException">It was begun with other settings.</exception>
     internal void Open(StageRecipe stage, int seed)
     {
+        Create(Path);
         var settings = JsonSerializer.SerializeToNode(stage, TrainingJson.Options)!.AsObject();
         settings["seed"] = seed;
-        if (!File.Exists(In(SettingsName)))
+        var file = new SettingsFile(In(SettingsName));
+        if (!file.Matches(settings, $"stage '{stage.Name}' was begun", "delete this folder and those of the stages after it"))
         {
-            Create(Path);
-            Files.WriteAtomically(In(SettingsName), stream => JsonSerializer.Serialize(stream, settings, ConfigFile.Indented));
-            return;
-        }
-        var before = JsonNode.Parse(Files.ReadAllText(In(SettingsName)))?.AsObject() ?? [];
-        var changed = settings.Select(s => s.Key).Union(before.Select(s => s.Key)).Where(key => !JsonNode.DeepEquals(settings[key], before[key])).ToList();
-        if (changed.Count > 0)
-        {
-            throw new RecipeException($"{Path}: stage '{stage.Name}' was begun with other settings ({string.Join(", ", changed.Select(key => $"{key} {Show(before[key])}, now {Show(settings[key])}"))}). Restore them, choose another output, or delete this folder and those of the stages after it.");
+            file.Write(settings);
         }
     }
 
@@ -69,6 +62,4 @@ public sealed class StageFolder(string path)
     }
 
     private string In(string name) => System.IO.Path.Combine(Path, name);
-
-    private static string Show(JsonNode? value) => value?.ToJsonString() ?? "absent";
 }

@@ -1,3 +1,4 @@
+using SailVit.Model.Checkpoints;
 using SailVit.Model.Data;
 using SailVit.Model.Distributed;
 using SailVit.Model.Multimodal;
@@ -11,6 +12,9 @@ namespace SailVit.Model.Refinement;
 /// <summary>One stage, from the model before it to the model after it.</summary>
 internal sealed class StageRun(Recipe recipe, StageRecipe stage, StageFolder folder, int seed, IReplicas replicas, double? peakFlops)
 {
+    /// <summary>Where the encoder of the stage's result is saved alone; null: nowhere.</summary>
+    public string? EncoderFolder { get; init; }
+
     /// <summary>Runs the stage, unless it is finished.</summary>
     /// <returns>Whether it is finished now.</returns>
     public bool Run(string start, (int Number, int Of) place, IRefinementObserver? observer, CancellationToken cancel)
@@ -34,7 +38,7 @@ internal sealed class StageRun(Recipe recipe, StageRecipe stage, StageFolder fol
         using var data = new StageData(stage, seed, model.Config, Tokenizers.Load(start), replicas);
         using var optimizer = new MasterAdamW(TrainedParts.Apply(model, stage), stage.Beta1, stage.Beta2, stage.Eps);
         random.manual_seed(seed);
-        var flops = new ModelFlops(model.Config, stage);
+        var flops = new ModelFlops(model.Config, stage.VisionRate is not null, stage.ConnectorRate is not null, stage.LanguageRate is not null);
         double made = 0;
         long steps = stage.Steps ?? Steps(data);
         using var trainer = new Trainer(Options(steps), Loss, optimizer, data, replicas);
@@ -77,6 +81,10 @@ internal sealed class StageRun(Recipe recipe, StageRecipe stage, StageFolder fol
         {
             UseAverage(model, trainer.Average);
             model.Save(folder.Model);
+            if (EncoderFolder is not null)
+            {
+                CheckpointWriter.Save(model.Vision, EncoderFolder);
+            }
             folder.Finish(summary);
         }
         replicas.Barrier();

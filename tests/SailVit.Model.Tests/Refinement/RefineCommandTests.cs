@@ -36,6 +36,21 @@ public sealed class RefineCommandTests
     }
 
     [Fact]
+    public void Interrupted_FinishesTheStepAndGoesOn()
+    {
+        const int Terminate = 15;
+        using var folder = new TempFolder();
+        string[] command = ["refine", "--recipe", folder.Write("toy.yaml", ToyRecipe.Text().Replace("steps: 4", "steps: 60", StringComparison.Ordinal)), "--output", folder.File("run"), "--stage", "coarse"];
+        var (exit, error) = Sailvit.Kill(Terminate, folder.File("run/1-coarse/metrics.jsonl"), command)!.Value;
+        Assert.Equal(130, exit);
+        Assert.Contains("interrupted; the run is saved", error, StringComparison.Ordinal);
+        int steps = MetricsLog.Read(folder.File("run/1-coarse")).Count;
+        Assert.InRange(steps, 0, 59);
+        Assert.Equal(0, Sailvit.Run(command).Exit);
+        Assert.Equal(Enumerable.Range(0, 60), MetricsLog.Read(folder.File("run/1-coarse")).Select(r => r["step"]!.GetValue<int>()));
+    }
+
+    [Fact]
     public void RefinedEncoder_Embeds()
     {
         using var folder = new TempFolder();

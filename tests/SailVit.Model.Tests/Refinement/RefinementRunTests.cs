@@ -111,6 +111,15 @@ public sealed class RefinementRunTests
     }
 
     [Fact]
+    public void AnotherModel_IsRefused()
+    {
+        using var folder = new TempFolder();
+        Assert.True(Make(folder, ToyRecipe.Text()).Run(last: "coarse"));
+        var error = Assert.Throws<RecipeException>(() => Make(folder, ToyRecipe.Text(model: "ps_version: v1")).Run());
+        Assert.Contains("the model was put together with other settings (pixel_shuffle", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void UnknownStage_IsNamedWithTheKnownOnes() =>
         Assert.Contains("no stage 'warm-up'; it has coarse, fine, world", Assert.Throws<RecipeException>(() =>
         {

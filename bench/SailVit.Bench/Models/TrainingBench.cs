@@ -1,0 +1,132 @@
+using SailVit.Bench.Measuring;
+using SailVit.Bench.Stock;
+using SailVit.Model.Data;
+using SailVit.Model.Encoders;
+using SailVit.Model.Language;
+using SailVit.Model.Multimodal;
+using SailVit.Model.Refinement;
+using SailVit.Model.Training;
+using TorchSharp;
+using TorchSharp.Modules;
+using static TorchSharp.torch;
+
+namespace SailVit.Bench.Models;
+
+/// <summary>A training step of a small multimodal model, everything trained, on a pack of samples with images.</summary>
+public static class TrainingBench
+{
+    private const int Samples = 8, TextTokens = 64, Vocabulary = 4096;
+
+    /// <summary>The one case: forward, backward and AdamW step.</summary>
+    public static IEnumerable<BenchCase> Cases(ScalarType dtype)
+    {
+        var config = Config();
+        using var batch = Batch(config);
+        yield return new BenchCase
+        {
+            Op = "multimodal_training",
+            Shape = $"{batch.Tiles}x3x{config.ForceImageSize}x{config.ForceImageSize} T{batch.Ids.shape[0]}",
+            DType = dtype,
+            Direction = Direction.ForwardBackward,
+            Work = new(new ModelFlops(config, vision: true, connector: true, language: true).Of(batch), 10.0 * dtype.ElementSize() * (config.Vision.ParameterCount + config.Language.ParameterCount)),
+            Baseline = "TorchSharp ops, torch.optim.AdamW step",
+            Create = () => new TrainingPair(config, Batch(config), dtype),
+        };
+    }
+
+    private static MultimodalConfig Config() => new()
+    {
+        Vision = EncoderPresets.Get("aimv2-base") with { HiddenSize = 384, IntermediateSize = 1024, Layers = 6, Heads = 6, ImageHeight = 224, ImageWidth = 224 },
+        Language = new() { Family = LanguageFamily.Qwen3, QkNorm = true, HiddenSize = 384, IntermediateSize = 1024, Layers = 6, Heads = 6, KvHeads = 2, HeadDim = 64, VocabSize = Vocabulary, MaxPositions = 1024, TieEmbeddings = true },
+        SelectLayer = -1,
+        PixelShuffleVersion = PixelShuffleVersion.V2,
+        ForceImageSize = 224,
+        ImageContextTokenId = Vocabulary - 1,
+    };
+
+    // Samples of one tile and as many words, all words but the first learned.
+    private static PackedBatch Batch(MultimodalConfig config)
+    {
+        int length = config.TokensPerTile + TextTokens;
+        var words = Inputs.Normal(ScalarType.Float32, Samples, TextTokens).abs().mul(1000).to(int64).clamp(0, Vocabulary - 2);
+        var ids = cat([full([Samples, config.TokensPerTile], config.ImageContextTokenId, int64), words], 1);
+        var labels = cat([full([Samples, config.TokensPerTile + 1], PackedBatch.Ignored, int64), words.narrow(1, 1, TextTokens - 1)], 1).view(-1);
+        return new()
+        {
+            Ids = ids.view(-1).DetachFromDisposeScope(),
+            Labels = labels.DetachFromDisposeScope(),
+            Weights = labels.ne(PackedBatch.Ignored).to(float32).DetachFromDisposeScope(),
+            Layout = SequenceLayout.Of([.. Enumerable.Repeat(length, Samples)]),
+            Pixels = Inputs.Normal(ScalarType.Float32, Samples, 3, config.ForceImageSize, config.ForceImageSize).mul(60).add(128).clamp(0, 255).to(uint8).DetachFromDisposeScope(),
+            Tiles = Samples,
+            TrainedTokens = Samples * (TextTokens - 1),
+            SampleIds = [.. Enumerable.Range(0, Samples).Select(i => $"{i}")],
+        };
+    }
+
+    private sealed class TrainingPair : BenchPair
+    {
+        private const double LearningRate = 1e-5;
+
+        private readonly PackedBatch _batch;
+        private readonly MultimodalModel _ours;
+        private readonly StockMultimodal _stock;
+        private readonly optim.Optimizer _fused, _adamW;
+
+        public TrainingPair(MultimodalConfig config, PackedBatch batch, ScalarType dtype)
+        {
+            manual_seed(1);
+            _batch = batch;
+            _ours = new MultimodalModel(config, dtype);
+            _ours.train();
+            _stock = new StockMultimodal(_ours, dtype);
+            _fused = new FusedAdamW(_ours.parameters(), LearningRate);
+            _adamW = new AdamW(_stock.Parameters.Values, LearningRate);
+        }
+
+        public override Tensor[] Ours() => Step(b => _ours.Loss(b), _fused);
+
+        public override Tensor[] Stock() => Step(_stock.Loss, _adamW);
+
+        public override (double? Ours, double? Stock) Errors()
+        {
+            using var scope = NewDisposeScope();
+            using var exact = new StockMultimodal(_ours, ScalarType.Float64);
+            var names = exact.Parameters.Keys.Order(StringComparer.Ordinal).ToList();
+            var ours = _ours.named_parameters().ToDictionary(p => p.name, p => p.parameter);
+            var reference = Gradients(exact.Loss, names.ConvertAll(n => exact.Parameters[n]));
+            return (RelativeError.Worst(Gradients(b => _ours.Loss(b), names.ConvertAll(n => ours[n])), reference),
+                RelativeError.Worst(Gradients(_stock.Loss, names.ConvertAll(n => _stock.Parameters[n])), reference));
+        }
+
+        protected override void Dispose(bool disposing)
+        {
+            _fused.Dispose();
+            _adamW.Dispose();
+            _ours.Dispose();
+            _stock.Dispose();
+            _batch.Dispose();
+        }
+
+        private Tensor[] Step(Func<PackedBatch, Tensor> loss, optim.Optimizer optimizer)
+        {
+            var result = loss(_batch);
+            result.backward();
+            optimizer.step();
+            optimizer.zero_grad();
+            return [result];
+        }
+
+        private Tensor[] Gradients(Func<PackedBatch, Tensor> loss, List<Parameter> parameters)
+        {
+            var result = loss(_batch);
+            result.backward();
+            return [result.detach(), .. parameters.Select(parameter =>
+            {
+                var gradient = parameter.grad!;
+                parameter.grad = null;
+                return gradient;
+            })];
+        }
+    }
+}
