@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Text.Json;
 using SailVit.Cli.Running;
 using SailVit.Model.Checkpoints;
+using SailVit.Model.Multimodal;
 using Spectre.Console;
 
 namespace SailVit.Cli.Commands;
@@ -15,7 +16,7 @@ internal static class VerifyCommand
     public static Command Create()
     {
         var encoder = new EncoderOptions();
-        var expected = new Option<string>("--expected") { Description = "Tensors of the other framework: input.pixel_values; output.last, output.hidden.<i>, output.selected; input.grad_output and grad.<name>.", HelpName = "FILE", Required = true };
+        var expected = new Option<string>("--expected") { Description = "Tensors of the other framework: input.pixel_values; output.last, output.hidden.<i>, output.selected; input.grad_output and grad.<name>. Of a multimodal model: input.ids, input.labels; output.connector, .logits, .loss, .generated; grad.<name>.", HelpName = "FILE", Required = true };
         var tolerance = new Option<double>("--tolerance") { Description = "Largest relative error ‖a − b‖ / ‖b‖ of a tensor.", HelpName = "NUMBER", DefaultValueFactory = _ => 1e-4 };
         var json = new Option<string?>("--json") { Description = "Write the errors to this file.", HelpName = "OUT" };
 
@@ -33,8 +34,7 @@ internal static class VerifyCommand
             }
             using var backend = encoder.UseBackend(result);
             using var file = SafetensorsFile.Open(result.GetValue(expected)!);
-            using var model = encoder.Encoder(result, out string description);
-            var report = Verification.Run(model, encoder.SelectLayer(result), encoder.DType(result), file, limit);
+            var (report, description) = Verify(encoder, result, file, limit);
             Show(report, description);
             if (result.GetValue(json) is { } path)
             {
@@ -43,6 +43,17 @@ internal static class VerifyCommand
             return report.Passed ? 0 : 1;
         });
         return command;
+    }
+
+    private static (VerificationReport Report, string Description) Verify(EncoderOptions options, ParseResult result, SafetensorsFile file, double limit)
+    {
+        if (file.Tensors.ContainsKey(MultimodalVerification.IdsKey) && options.MultimodalFolder(result) is { } folder)
+        {
+            using var whole = MultimodalModel.Load(folder, options.DType(result));
+            return (MultimodalVerification.Run(whole, options.DType(result), file, limit), folder);
+        }
+        using var encoder = options.Encoder(result, out string description);
+        return (Verification.Run(encoder, options.SelectLayer(result), options.DType(result), file, limit), description);
     }
 
     private static void Show(VerificationReport report, string weights)
@@ -58,7 +69,7 @@ internal static class VerifyCommand
         Screen.Write(table);
         if (report.Skipped.Count > 0)
         {
-            Console.WriteLine($"not compared, since the encoder alone does not give them: {string.Join(", ", report.Skipped)}");
+            Console.WriteLine($"not compared, since the model does not give them: {string.Join(", ", report.Skipped)}");
         }
         int failed = report.Tensors.Count(row => !row.Passed);
         Console.WriteLine($"{weights}: {report.Tensors.Count - failed} of {report.Tensors.Count} tensors within {report.Tolerance.ToString("0.0e+00", CultureInfo.InvariantCulture)}{(failed == 0 ? "." : $"; {failed} failed.")}");

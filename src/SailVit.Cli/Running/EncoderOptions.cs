@@ -2,6 +2,7 @@ using System.CommandLine;
 using SailVit.Kernels.Dispatch;
 using SailVit.Model.Checkpoints;
 using SailVit.Model.Encoders;
+using SailVit.Model.Multimodal;
 using TorchSharp;
 using static TorchSharp.torch;
 
@@ -61,6 +62,12 @@ internal sealed class EncoderOptions
         }
         return weights is null ? EncoderPresets.Get(model ?? DefaultModel) : ConfigFile.Read(ConfigBeside(weights));
     }
+
+    /// <summary>The folder of a multimodal checkpoint; null where the weights are of an encoder alone.</summary>
+    public string? MultimodalFolder(ParseResult result) =>
+        result.GetValue(_weights) is { } weights && MultimodalConfigFile.IsMultimodal(ConfigBeside(weights))
+            ? File.Exists(weights) ? Path.GetDirectoryName(Path.GetFullPath(weights)) : weights
+            : null;
 
     /// <summary>Which hidden state the multimodal model around the encoder uses, where the checkpoint is of one.</summary>
     public int? SelectLayer(ParseResult result) => result.GetValue(_weights) is { } weights ? ConfigFile.ReadSelectLayer(ConfigBeside(weights)) : null;

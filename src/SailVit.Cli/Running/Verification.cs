@@ -16,6 +16,13 @@ internal sealed record VerifiedTensor(string Name, long[] Shape, double? Relativ
 /// <summary>All comparisons.</summary>
 internal sealed record VerificationReport(double Tolerance, IReadOnlyList<VerifiedTensor> Tensors, IReadOnlyList<string> Skipped)
 {
+    /// <summary>What was compared, and what else of results the file holds.</summary>
+    public static VerificationReport Of(double tolerance, List<VerifiedTensor> results, SafetensorsFile expected)
+    {
+        var compared = results.SelectMany(row => row.Name.Split(" + ")).ToHashSet();
+        return new(tolerance, results, [.. expected.Tensors.Keys.Where(key => !key.StartsWith("input.", StringComparison.Ordinal) && !compared.Contains(key))]);
+    }
+
     public bool Passed => Tensors.All(tensor => tensor.Passed);
 }
 
@@ -54,12 +61,11 @@ internal static class Verification
         {
             throw new ArgumentException($"{expected.Path}: holds nothing to compare; expected are {LastKey}, {HiddenPrefix}<i> from 0 to {encoder.HiddenStates - 1}, or {GradPrefix}<name> with {GradOutputKey}.");
         }
-        var compared = results.SelectMany(row => row.Name.Split(" + ")).ToHashSet();
-        return new VerificationReport(tolerance, results, [.. expected.Tensors.Keys.Where(key => !key.StartsWith("input.", StringComparison.Ordinal) && !compared.Contains(key))]);
+        return VerificationReport.Of(tolerance, results, expected);
     }
 
     // As the multimodal models do: -1 is the normed output, and the class token is left out.
-    private static Tensor Selected(EncoderConfig config, int layer, EncoderOutput output)
+    internal static Tensor Selected(EncoderConfig config, int layer, EncoderOutput output)
     {
         var state = layer == -1 ? output.Last : output.Hidden[layer];
         return config.ClassToken ? state.narrow(1, 1, state.shape[1] - 1) : state;
@@ -95,11 +101,11 @@ internal static class Verification
         return results;
     }
 
-    private static VerifiedTensor Compare(string name, Tensor actual, Tensor expected, double tolerance)
+    internal static VerifiedTensor Compare(string name, Tensor actual, Tensor expected, double tolerance)
     {
         if (!actual.shape.AsSpan().SequenceEqual(expected.shape))
         {
-            return new VerifiedTensor(name, expected.shape, null, false, $"the encoder's shape is [{string.Join(", ", actual.shape)}]");
+            return new VerifiedTensor(name, expected.shape, null, false, $"the model's shape is [{string.Join(", ", actual.shape)}]");
         }
         using var scope = NewDisposeScope();
         using var noGrad = no_grad();

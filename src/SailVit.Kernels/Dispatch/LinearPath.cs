@@ -28,7 +28,8 @@ public static class LinearDispatch
     /// <summary>Forces a path: auto, own or libtorch.</summary>
     public const string PathVariable = "SAILVIT_LINEAR";
 
-    private const long FewRows = 8;
+    /// <summary>At most so many rows go through the weight as it is, row by row. Eight rows read it from the second cache eight times.</summary>
+    internal const long FewRows = 8;
 
     private static readonly Lazy<LinearPath> FromEnvironment = new(() => Parse(Environment.GetEnvironmentVariable(PathVariable)));
 
@@ -56,8 +57,8 @@ public static class LinearDispatch
         _ => throw new PlatformNotSupportedException($"{PathVariable}={name} is not a path of linear layers; use auto, own or libtorch."),
     };
 
-    /// <summary>The path that the ops take for a dtype now, and why; for <c>doctor</c>. Float32 products of at most
-    /// eight rows are libtorch's unless the weight was packed before or a path is forced.</summary>
+    /// <summary>The path that the ops take for a dtype now, and why; for <c>doctor</c>. Products of at most eight
+    /// rows are the own kernel's in inference, and libtorch's in float32 training, unless a path is forced.</summary>
     /// <param name="dtype">float32, bfloat16 or float16.</param>
     public static (LinearPath Path, string Reason) Explain(TorchSharp.torch.ScalarType dtype)
     {
@@ -66,21 +67,25 @@ public static class LinearDispatch
     }
 
     /// <summary>The path of one call.</summary>
-    /// <remarks>Few rows read the weight once, so packing it first would take longer than the product: 1.2 ms against
-    /// libtorch's 0.6 at one row of 1024 → 3072. With a weight packed before, the own product takes 0.4.</remarks>
-    internal static LinearPath For(DType dtype, long rows, bool packed)
+    /// <remarks>Few rows without a backward pass are the own product's, which reads the weight once and as it is. In training
+    /// it would be packed for the gradient, which takes longer than libtorch's whole product.</remarks>
+    internal static LinearPath For(DType dtype, long rows, bool packed, bool training = true)
     {
         var choice = Choice;
         return choice != LinearPath.Auto ? choice
-            : dtype == DType.Float32 && !packed && rows <= FewRows ? LinearPath.LibTorch
+            : rows > FewRows ? Rule(dtype).Path
+            : !training && WideVectors ? LinearPath.Own
+            : dtype == DType.Float32 && !packed ? LinearPath.LibTorch
             : Rule(dtype).Path;
     }
+
+    private static bool WideVectors => Fma.IsSupported && Vector256.IsHardwareAccelerated;
 
     private static (LinearPath Path, string Reason) Rule(DType dtype) => dtype switch
     {
         DType.BFloat16 when Features.BFloat16Dot => (LinearPath.LibTorch, "the processor has bfloat16 dot products, which .NET lacks"),
         DType.Float16 when Features.Float16Dot => (LinearPath.LibTorch, "the processor has float16 arithmetic, which .NET lacks"),
-        _ when Fma.IsSupported && Vector256.IsHardwareAccelerated => (LinearPath.Own, "vectors of 256 or 512 bits multiply and add"),
+        _ when WideVectors => (LinearPath.Own, "vectors of 256 or 512 bits multiply and add"),
         _ => (LinearPath.LibTorch, "vectors are 128 bits wide here; libtorch has the platform's own library"),
     };
 

@@ -63,10 +63,15 @@ internal sealed class SelfAttention : Module
         var q = Turned(_q.forward(x), _config.Heads, _qNorm, pass);
         var k = Turned(_k.forward(x), _config.KvHeads, _kNorm, pass);
         var v = Heads(_v.forward(x), _config.KvHeads);
-        var y = pass.Cache is null
-            ? F.attention_varlen(q, k, v, pass.CuSeqlens, pass.CuSeqlens, is_causal: true)
-            : CachedAttention.Run(q, k, v, pass, _layer);
+        var y = pass.Cache is { } cache ? Cached(q, k, v, pass.Layout, cache)
+            : F.attention_varlen(q, k, v, pass.CuSeqlens, pass.CuSeqlens, is_causal: true);
         return _o.forward(y.view(x.shape[0], -1), residual).MoveToOuterDisposeScope();
+    }
+
+    private Tensor Cached(Tensor q, Tensor k, Tensor v, SequenceLayout layout, KvCache cache)
+    {
+        var (keys, values) = cache.Layer(_layer);
+        return F.attention_kvcache_(q, k, v, keys, values, layout.CuSeqlens, cache.Lengths);
     }
 
     // [T, H·D] → [T, H, D]

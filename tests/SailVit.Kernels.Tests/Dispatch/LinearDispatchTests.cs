@@ -1,4 +1,5 @@
 using System.Diagnostics.Tracing;
+using System.Runtime.Intrinsics;
 using SailVit.Kernels.Dispatch;
 using SailVit.Kernels.Interop;
 using TorchSharp;
@@ -56,6 +57,7 @@ public sealed class LinearDispatchTests
         }
         Assert.Equal(LinearPath.LibTorch, LinearDispatch.For(DType.Float32, rows: 1, packed: false));
         Assert.Equal(LinearDispatch.Explain(float32).Path, LinearDispatch.For(DType.Float32, rows: 1, packed: true));
+        Assert.Equal(Vector256.IsHardwareAccelerated ? LinearPath.Own : LinearDispatch.Explain(float32).Path, LinearDispatch.For(DType.BFloat16, rows: 8, packed: false, training: false));
         Assert.Equal(LinearDispatch.Explain(float32).Path, LinearDispatch.For(DType.Float32, rows: 1024, packed: false));
     }
 

@@ -171,7 +171,7 @@ public sealed class LinearModuleTests
         using var scope = NewDisposeScope();
         using var own = LinearDispatch.Use(LinearPath.Own);
         using var linear = new Linear(256, 1024);
-        var x = randn(3, 256);
+        var x = randn(9, 256);
         using (no_grad())
         {
             linear.forward(x);

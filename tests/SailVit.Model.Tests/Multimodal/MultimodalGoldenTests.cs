@@ -69,4 +69,18 @@ public sealed class MultimodalGoldenTests
         }
         Assert.Empty(gradients);
     }
+
+    [Theory]
+    [MemberData(nameof(Widths))]
+    public void GreedyTokens_AreTheSame(SimdWidth width)
+    {
+        using var scope = NewDisposeScope();
+        using var path = Cpu.Use(width);
+        using var model = MultimodalModel.Load(Folder);
+        using var expected = SafetensorsFile.Open(Path.Combine(Folder, "expected.safetensors"));
+        var (ids, pixels, tokens) = (expected.Read("input.ids"), expected.Read("input.pixel_values"), expected.Read("output.generated"));
+        var prompts = Enumerable.Range(0, 2).Select(i => new MultimodalPrompt([.. ids[i].data<long>().Select(id => (int)id)], pixels.narrow(0, i, 1))).ToList();
+        var answers = model.Generate(prompts, new() { MaxNewTokens = 10 });
+        Assert.All(answers, (answer, i) => Assert.Equal(tokens[i].data<long>().Select(id => (int)id), answer.Ids));
+    }
 }

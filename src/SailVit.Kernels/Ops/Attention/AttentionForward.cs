@@ -68,7 +68,7 @@ internal readonly unsafe struct AttentionForward(AttentionProblem problem, HeadT
         new Span<float>(total, rows).Clear();
         AttentionScores.CopyQueries<S, V>(p, p.Q.Matrix(b, sequence.FirstQuery, h, sequence.Queries, p.Width), first, rows, queries);
 
-        long visible = p.VisibleKeys(sequence.Keys, first + rows);
+        long visible = p.VisibleKeys(sequence.Keys, sequence.KeysBefore + first + rows);
         for (long key = 0; key < visible; key += KeyBlock)
         {
             int keys = (int)Math.Min(KeyBlock, visible - key);

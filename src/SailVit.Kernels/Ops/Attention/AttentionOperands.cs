@@ -34,7 +34,7 @@ internal readonly unsafe struct HeadTensor
 }
 
 /// <summary>One sequence of a batch: where its rows begin, how many there are.</summary>
-internal readonly struct Sequence(long firstQuery, long queries, long firstKey, long keys, long firstItem)
+internal readonly struct Sequence(long firstQuery, long queries, long firstKey, long keys, long firstItem, long keysBefore = 0)
 {
     /// <summary>0 where the batch has a dimension of its own.</summary>
     public readonly long FirstQuery = firstQuery;
@@ -44,6 +44,9 @@ internal readonly struct Sequence(long firstQuery, long queries, long firstKey, 
 
     /// <summary>Work items of the sequences before this one.</summary>
     public readonly long FirstItem = firstItem;
+
+    /// <summary>Keys of a cache, older than the first query: a causal query i attends to keys 0 … keysBefore + i.</summary>
+    public readonly long KeysBefore = keysBefore;
 }
 
 /// <summary>Where statistics of a query row lie: one float per (sequence, head, row).</summary>

@@ -60,7 +60,7 @@ internal static unsafe class AttentionScores
         {
             p.Mask.AddTo<S, V>(scores, b, h, i, firstKey, keys, p.Magnitude);
         }
-        int visible = p.Causal ? (int)Math.Clamp(i + 1 - firstKey, 0, keys) : keys;
+        int visible = p.Causal ? (int)Math.Clamp(p.Sequences[b].KeysBefore + i + 1 - firstKey, 0, keys) : keys;
         int padded = (keys + S.Width - 1) & -S.Width;
         for (int j = visible; j < padded; j++)
         {

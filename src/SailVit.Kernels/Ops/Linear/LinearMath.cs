@@ -15,12 +15,13 @@ internal static unsafe class LinearMath
     /// <summary>The output and, where <paramref name="keep"/> asks for it, what the activation was applied to.</summary>
     public static (Tensor Output, Tensor? Before) Forward(LinearOptions options, Tensor x, Tensor weight, Tensor? bias, Tensor? residual, bool keep)
     {
+        bool training = keep;
         keep &= options.Activation != Activation.None;
         if (options.Path == LinearPath.Own)
         {
             var output = OutputOf(x, weight);
             var before = keep ? OutputOf(x, weight) : null;
-            OwnLinear.Forward(x, weight, options.Packed, bias, options.Activation, residual, before, output);
+            OwnLinear.Forward(x, weight, options.Packed, bias, options.Activation, residual, before, output, training);
             return (output, before);
         }
         var product = nn.functional.linear(x, weight, bias);

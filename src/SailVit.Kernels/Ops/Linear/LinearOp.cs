@@ -58,9 +58,10 @@ internal static class LinearOp
         }
         CheckVector(bias, x, w.Size(0));
         CheckResidual(residual, x, w.Size(0));
-        var options = new LinearOptions(LinearDispatch.For(x.DType, x.Size(-1) == 0 ? 0 : x.Length / x.Size(-1), packed is not null), activation, packed);
+        bool training = LinearFunction.NeedsGraph(input, weight, bias, residual);
+        var options = new LinearOptions(LinearDispatch.For(x.DType, RowCount(x), packed is not null, training), activation, packed);
         Log("linear", options.Path, x, w);
-        return LinearFunction.NeedsGraph(input, weight, bias, residual)
+        return training
             ? LinearFunction.Run(options, input, weight, bias, residual)[0]
             : LinearMath.Forward(options, input, weight, bias, residual, keep: false).Output;
     }
@@ -69,12 +70,15 @@ internal static class LinearOp
     {
         CheckVector(gate_bias, x, w.Size(0));
         CheckVector(up_bias, x, w.Size(0));
-        var options = new LinearOptions(LinearDispatch.For(x.DType, x.Size(-1) == 0 ? 0 : x.Length / x.Size(-1), packed is not null), Activation.None, packed);
+        bool training = LinearSwiGluFunction.NeedsGraph(input, gateWeight, upWeight, gate_bias, up_bias);
+        var options = new LinearOptions(LinearDispatch.For(x.DType, RowCount(x), packed is not null, training), Activation.None, packed);
         Log("linear_swiglu", options.Path, x, w);
-        return LinearSwiGluFunction.NeedsGraph(input, gateWeight, upWeight, gate_bias, up_bias)
+        return training
             ? LinearSwiGluFunction.Run(options, input, gateWeight, upWeight, gate_bias, up_bias)[0]
             : LinearMath.SwiGlu(options, input, gateWeight, upWeight, gate_bias, up_bias, keep: false).Output;
     }
+
+    private static long RowCount(in TensorView x) => x.Size(-1) == 0 ? 0 : x.Length / x.Size(-1);
 
     private static void CheckPacked(PackedWeight weight, bool pair, [CallerArgumentExpression(nameof(weight))] string name = "")
     {

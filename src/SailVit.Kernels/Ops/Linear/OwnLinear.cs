@@ -8,8 +8,9 @@ namespace SailVit.Kernels.Ops.Linear;
 /// <summary>The products of linear layers by the own kernel, on tensors of any strides. Outputs are row-major.</summary>
 internal static unsafe class OwnLinear
 {
-    /// <summary>y = F(x·wᵀ + b) + residual; stores x·wᵀ + b as well where <paramref name="before"/> is given.</summary>
-    public static void Forward(Tensor x, Tensor weight, PackedWeight? packed, Tensor? bias, Activation activation, Tensor? residual, Tensor? before, Tensor y)
+    /// <summary>y = F(x·wᵀ + b) + residual; stores x·wᵀ + b as well where <paramref name="before"/> is given. Few rows read the
+    /// weight as it is where no graph is recorded.</summary>
+    public static void Forward(Tensor x, Tensor weight, PackedWeight? packed, Tensor? bias, Activation activation, Tensor? residual, Tensor? before, Tensor y, bool training = true)
     {
         using var left = new TensorMatrix(x);
         using var w = new TensorMatrix(weight);
@@ -21,6 +22,7 @@ internal static unsafe class OwnLinear
             Weight = w.View,
             Packed = packed,
             Activation = activation,
+            FewRows = !training && Linear.FewRows.Take(left.View, w.View),
             Bias = WideBias(bias, lease.Floats),
             Residual = added.View,
             Before = Data(before),
@@ -42,6 +44,7 @@ internal static unsafe class OwnLinear
             GateWeight = g.View,
             UpWeight = u.View,
             Packed = packed,
+            FewRows = gate is null && Linear.FewRows.Take(left.View, g.View) && Linear.FewRows.Take(left.View, u.View),
             GateBias = WideBias(gateBias, gateLease.Floats),
             UpBias = WideBias(upBias, upLease.Floats),
             Gate = Data(gate),
@@ -106,6 +109,8 @@ internal static unsafe class OwnLinear
 
         public required Activation Activation { get; init; }
 
+        public required bool FewRows { get; init; }
+
         public required float* Bias { get; init; }
 
         public required MatrixView Residual { get; init; }
@@ -128,7 +133,11 @@ internal static unsafe class OwnLinear
                     Output = call.Output,
                     Columns = call.Weight.Rows,
                 };
-                if (call.Packed is { } packed)
+                if (call.FewRows)
+                {
+                    Linear.FewRows.Run<T, LinearEpilogue<T, F>>(call.Left, call.Weight, default, epilogue);
+                }
+                else if (call.Packed is { } packed)
                 {
                     Gemm.Run(new LeftRows(call.Left), call.Left.Rows, packed.Matrix(), epilogue);
                 }
@@ -147,6 +156,8 @@ internal static unsafe class OwnLinear
         public required MatrixView GateWeight { get; init; }
 
         public required MatrixView UpWeight { get; init; }
+
+        public required bool FewRows { get; init; }
 
         public required PackedWeight? Packed { get; init; }
 
@@ -171,7 +182,11 @@ internal static unsafe class OwnLinear
                 Output = Output,
                 Columns = GateWeight.Rows,
             };
-            if (Packed is { } packed)
+            if (FewRows)
+            {
+                Linear.FewRows.Run<T, SwiGluEpilogue<T>>(Left, GateWeight, UpWeight, epilogue);
+            }
+            else if (Packed is { } packed)
             {
                 Gemm.Run(new LeftRows(Left), Left.Rows, packed.Matrix(), epilogue);
             }
