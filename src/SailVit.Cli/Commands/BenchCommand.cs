@@ -6,6 +6,7 @@ using SailVit.Bench.Measuring;
 using SailVit.Bench.Models;
 using SailVit.Bench.Reporting;
 using SailVit.Model.Encoders;
+using SailVit.Model.Language;
 using Spectre.Console;
 using static TorchSharp.torch;
 
@@ -71,6 +72,7 @@ internal static class BenchCommand
         command.Subcommands.Add(Ops());
         command.Subcommands.Add(Models());
         command.Subcommands.Add(Training());
+        command.Subcommands.Add(Generation());
         command.Subcommands.Add(PeakMemory.ChildCommand());
         return command;
     }
@@ -126,6 +128,32 @@ internal static class BenchCommand
             var cases = TrainingBench.Cases(result.GetValue(DType) ?? ScalarType.Float32).ToList();
             var timing = result.GetValue(Quick) ? TimingOptions.QuickModel : TimingOptions.Model;
             return Run(result, "training", (limits, progress) => BenchRunner.Run(cases, limits, timing, progress));
+        });
+        return command;
+    }
+
+    private static Command Generation()
+    {
+        var name = new Option<string>("--model")
+        {
+            Description = $"Language model: {string.Join(", ", LanguagePresets.Names)}. Weights are random, seeded.",
+            DefaultValueFactory = _ => "qwen3-0.6b",
+        };
+        var command = new Command("generate", $"A language model with its cache: the first token after {GenerationBench.Prompt}, and the next.") { name, Filter, DType, Quick, JsonFile, Record, Results };
+        command.SetAction(result =>
+        {
+            var model = result.GetValue(name)!;
+            var config = LanguagePresets.Get(model);
+            ScalarType[] dtypes = result.GetValue(DType) is { } one ? [one] : [ScalarType.Float32, ScalarType.BFloat16];
+            var filter = new BenchFilter(result.GetValue(Filter));
+            var cases = dtypes.SelectMany(dtype => GenerationBench.Cases(model, config, dtype)).Where(filter.Takes).ToList();
+            if (cases.Count == 0)
+            {
+                throw new ArgumentException($"Nothing matches --filter \"{result.GetValue(Filter)}\"; there are first token and next token.");
+            }
+            AnsiConsole.WriteLine($"{model} with seeded random weights, {config.ParameterCount / 1e6:f0} M parameters");
+            var timing = result.GetValue(Quick) ? TimingOptions.QuickModel : TimingOptions.Model;
+            return Run(result, "generate", (limits, progress) => BenchRunner.Run(cases, limits, timing, progress));
         });
         return command;
     }
