@@ -74,10 +74,19 @@ public sealed class Block : Module<Tensor, Tensor>
     /// <summary>Runs the block.</summary>
     /// <param name="x">[B, N, C].</param>
     /// <returns>[B, N, C].</returns>
-    public override Tensor forward(Tensor x)
+    public override Tensor forward(Tensor x) => forward(x, null);
+
+    /// <summary>Runs the block; attention stays within the sequences of a pack where there is one.</summary>
+    /// <param name="x">[B, N, C]; [1, T, C] with a pack.</param>
+    /// <param name="pack">Sequences laid behind each other; null: each sample is one. Drop path then drops all or none.</param>
+    /// <exception cref="NotSupportedException">The block's attention is not <see cref="Attention"/>.</exception>
+    public Tensor forward(Tensor x, TokenPack? pack)
     {
         using var scope = NewDisposeScope();
-        var afterAttention = Add(x, _norm1, _attn, _ls1);
+        var attention = pack is null ? _attn
+            : _attn is Attention packed ? new PackedBranch(packed, pack)
+            : throw new NotSupportedException($"{_attn.GetType().Name} cannot attend within a pack of sequences; use {nameof(Attention)}.");
+        var afterAttention = Add(x, _norm1, attention, _ls1);
         return Add(afterAttention, _norm2, _mlp, _ls2).MoveToOuterDisposeScope();
     }
 
@@ -85,6 +94,11 @@ public sealed class Block : Module<Tensor, Tensor>
         scale is null && !(training && _dropPath > 0)
             ? branch.forward(norm.call(x), x)
             : functional.layer_scale_add(x, branch.forward(norm.call(x), null), scale, _dropPath, training);
+
+    private sealed class PackedBranch(Attention attention, TokenPack pack) : IResidualBranch
+    {
+        public Tensor forward(Tensor x, Tensor? residual) => attention.forward(x, residual, pack);
+    }
 
     // Registered by name in the constructor: reflection over the fields would register them a second time.
     /// <inheritdoc/>

@@ -9,8 +9,15 @@ using static TorchSharp.torch.nn;
 
 namespace SailVit.Model.Encoders;
 
+/// <summary>The part of an encoder that makes tokens of pixels.</summary>
+internal interface IPatchEmbedding
+{
+    /// <summary>[B, 3, H, W] → [B, N, C], positions added in this way.</summary>
+    Tensor Embed(Tensor pixels, PositionMode mode);
+}
+
 /// <summary>Pixels to tokens in the AIMv2 family: patch projection, norm, position. Keys: patchifier.proj, patchifier.norm, pos_embed.</summary>
-internal sealed class Aimv2Preprocessor : Module<Tensor, Tensor>
+internal sealed class Aimv2Preprocessor : Module<Tensor, Tensor>, IPatchEmbedding
 {
     private readonly EncoderConfig _config;
     private readonly PatchEmbed _patchifier;
@@ -31,13 +38,15 @@ internal sealed class Aimv2Preprocessor : Module<Tensor, Tensor>
         }
     }
 
-    public override Tensor forward(Tensor pixels)
+    public override Tensor forward(Tensor pixels) => Embed(pixels, PositionMode.Bicubic);
+
+    public Tensor Embed(Tensor pixels, PositionMode mode)
     {
         using var scope = NewDisposeScope();
         var grid = PixelGrid.Of(pixels, _config);
-        var position = _posEmbed is null
-            ? PositionGrid.SinCos(grid.Rows, grid.Columns, _config.HiddenSize).to(_patchifier.weight.dtype)
-            : PositionGrid.Resize(_posEmbed, (_config.GridHeight, _config.GridWidth), grid);
+        var position = mode == PositionMode.AxialRotary ? null
+            : _posEmbed is null ? PositionGrid.SinCos(grid.Rows, grid.Columns, _config.HiddenSize).to(_patchifier.weight.dtype)
+            : PositionGrid.Resize(_posEmbed, (_config.GridHeight, _config.GridWidth), grid, mode == PositionMode.Bilinear);
         return _patchifier.forward(pixels, position).MoveToOuterDisposeScope();
     }
 
@@ -45,7 +54,7 @@ internal sealed class Aimv2Preprocessor : Module<Tensor, Tensor>
 }
 
 /// <summary>Pixels to tokens in InternViT: patch projection with bias, class token in front, position.</summary>
-internal sealed class InternVitEmbeddings : Module<Tensor, Tensor>
+internal sealed class InternVitEmbeddings : Module<Tensor, Tensor>, IPatchEmbedding
 {
     private readonly EncoderConfig _config;
     private readonly PatchEmbed _patch;
@@ -73,13 +82,15 @@ internal sealed class InternVitEmbeddings : Module<Tensor, Tensor>
         }
     }
 
-    public override Tensor forward(Tensor pixels)
+    public override Tensor forward(Tensor pixels) => Embed(pixels, PositionMode.Bicubic);
+
+    public Tensor Embed(Tensor pixels, PositionMode mode)
     {
         using var scope = NewDisposeScope();
         var grid = PixelGrid.Of(pixels, _config);
-        var position = _positionEmbedding is null
-            ? SinCos(grid)
-            : PositionGrid.Resize(_positionEmbedding, (_config.GridHeight, _config.GridWidth), grid);
+        var position = mode == PositionMode.AxialRotary ? null
+            : _positionEmbedding is null ? SinCos(grid)
+            : PositionGrid.Resize(_positionEmbedding, (_config.GridHeight, _config.GridWidth), grid, mode == PositionMode.Bilinear);
         return _patch.forward(pixels, position, _classEmbedding).MoveToOuterDisposeScope();
     }
 

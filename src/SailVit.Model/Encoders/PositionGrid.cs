@@ -30,7 +30,8 @@ internal static class PositionGrid
     /// <param name="position">[1, extra + rows·columns, C].</param>
     /// <param name="from">The grid it was learned on.</param>
     /// <param name="to">The grid wanted.</param>
-    public static Tensor Resize(Tensor position, (long Rows, long Columns) from, (long Rows, long Columns) to)
+    /// <param name="bilinear">Bilinearly instead.</param>
+    public static Tensor Resize(Tensor position, (long Rows, long Columns) from, (long Rows, long Columns) to, bool bilinear = false)
     {
         if (from == to)
         {
@@ -39,7 +40,7 @@ internal static class PositionGrid
         using var scope = NewDisposeScope();
         long extra = position.shape[1] - from.Rows * from.Columns;
         var grid = position.narrow(1, extra, from.Rows * from.Columns).reshape(1, from.Rows, from.Columns, -1).permute(0, 3, 1, 2);
-        var resized = nn.functional.interpolate(grid.to(float32), [to.Rows, to.Columns], mode: InterpolationMode.Bicubic, align_corners: false);
+        var resized = nn.functional.interpolate(grid.to(float32), [to.Rows, to.Columns], mode: bilinear ? InterpolationMode.Bilinear : InterpolationMode.Bicubic, align_corners: false);
         var tokens = resized.flatten(2).transpose(1, 2).to(position.dtype);
         return (extra == 0 ? tokens : cat([position.narrow(1, 0, extra), tokens], dim: 1)).MoveToOuterDisposeScope();
     }

@@ -36,7 +36,7 @@ public enum EncoderPart
 /// <c>trunk.post_trunk_norm</c> for AIMv2; <c>embeddings.…</c>, <c>encoder.layers.i.…</c> for InternViT.
 /// Sources: AIMv2, arXiv 2411.14402; SAILViT, arXiv 2507.01643; InternViT, arXiv 2312.14238.
 /// </remarks>
-public sealed class VisionTransformer : Module<Tensor, Tensor>
+public sealed partial class VisionTransformer : Module<Tensor, Tensor>
 {
     private readonly Module<Tensor, Tensor> _embeddings;
     private readonly Block[] _blocks;
@@ -88,10 +88,16 @@ public sealed class VisionTransformer : Module<Tensor, Tensor>
     /// the output of block i − 1. The final norm is never included. Negative counts from the end.</param>
     public EncoderOutput Encode(Tensor pixels, IEnumerable<int>? hidden = null)
     {
+        using var scope = NewDisposeScope();
+        var output = RunBlocks(_embeddings.call(pixels), hidden, null);
+        return new(output.Last.MoveToOuterDisposeScope(), output.Hidden.ToDictionary(h => h.Key, h => h.Value.MoveToOuterDisposeScope()));
+    }
+
+    private EncoderOutput RunBlocks(Tensor x, IEnumerable<int>? hidden, TokenPack? pack)
+    {
         var wanted = (hidden ?? []).ToDictionary(i => i, Resolve);
         using var scope = NewDisposeScope();
         var states = new Dictionary<int, Tensor>();
-        var x = _embeddings.call(pixels);
         int index = 0;
         if (Config.Family == EncoderFamily.InternVit)
         {
@@ -99,7 +105,7 @@ public sealed class VisionTransformer : Module<Tensor, Tensor>
         }
         foreach (var block in _blocks)
         {
-            var y = Run(block, x);
+            var y = Run(block, x, pack);
             if (!states.ContainsValue(x))
             {
                 x.Dispose();
@@ -140,7 +146,8 @@ public sealed class VisionTransformer : Module<Tensor, Tensor>
     /// <param name="blocks">Blocks to unfreeze besides, by index.</param>
     public void Unfreeze(EncoderPart parts, Range? blocks = null) => SetTrainable(parts, blocks, trainable: true);
 
-    private Tensor Run(Block block, Tensor x) => GradientCheckpointing && training ? F.checkpoint(block.call, x) : block.call(x);
+    private Tensor Run(Block block, Tensor x, TokenPack? pack = null) =>
+        GradientCheckpointing && training ? F.checkpoint(h => block.forward(h, pack), x) : block.forward(x, pack);
 
     private void SetTrainable(EncoderPart parts, Range? blocks, bool trainable)
     {

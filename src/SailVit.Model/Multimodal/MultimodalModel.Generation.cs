@@ -7,7 +7,8 @@ namespace SailVit.Model.Multimodal;
 /// <summary>A question with its images.</summary>
 /// <param name="Ids">Token ids; image places hold the image-context token id.</param>
 /// <param name="Pixels">[tiles, 3, H, W], uint8 or normalised floats, in the order of their places; null without images.</param>
-public sealed record MultimodalPrompt(IReadOnlyList<int> Ids, Tensor? Pixels = null);
+/// <param name="Images">Instead of tiles: images at their own size, each [3, H, W], of the size that <see cref="MultimodalModel.AnyResFit"/> says.</param>
+public sealed record MultimodalPrompt(IReadOnlyList<int> Ids, Tensor? Pixels = null, IReadOnlyList<Tensor>? Images = null);
 
 public sealed partial class MultimodalModel
 {
@@ -25,7 +26,8 @@ public sealed partial class MultimodalModel
 
     private Tensor? Images(IReadOnlyList<MultimodalPrompt> prompts)
     {
-        var embeddings = prompts.Where(p => p.Pixels is not null).Select(p => EncodeImages(p.Pixels!)).ToList();
+        var embeddings = prompts.Where(p => p.Pixels is not null || p.Images is { Count: > 0 })
+            .Select(p => p.Pixels is { } tiles ? EncodeImages(tiles) : EncodeImages(p.Images!)).ToList();
         return embeddings.Count switch { 0 => null, 1 => embeddings[0], _ => cat(embeddings, 0) };
     }
 }

@@ -73,14 +73,14 @@ public sealed partial class MultimodalModel : nn.Module
         }
         var selected = Select(pixels);
         // InternViT's class token is no patch.
-        var patches = Config.Vision.ClassToken ? selected.narrow(1, 1, selected.shape[1] - 1).contiguous() : selected;
+        var patches = Config.Vision.ClassToken ? selected.narrow(1, 1, selected.shape[1] - 1) : selected;
         var merged = PixelShuffle.Apply(patches, grid.Rows, grid.Columns, Config.Merge, Config.PixelShuffleVersion);
         return Connector.call(merged).flatten(0, 1).MoveToOuterDisposeScope();
     }
 
     /// <summary>Places image embeddings among those of tokens.</summary>
     /// <param name="ids">int64 [T].</param>
-    /// <param name="images">[number of image places in ids, C], from <see cref="EncodeImages"/>; null without images.</param>
+    /// <param name="images">[number of image places in ids, C], from <see cref="EncodeImages(Tensor)"/>; null without images.</param>
     /// <returns>[T, C], differentiable in both.</returns>
     /// <exception cref="ArgumentException">There are more or fewer image embeddings than places.</exception>
     public Tensor Embed(Tensor ids, Tensor? images)

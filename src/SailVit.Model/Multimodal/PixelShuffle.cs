@@ -12,7 +12,7 @@ internal static class PixelShuffle
     {
         using var scope = NewDisposeScope();
         long batch = x.shape[0], channels = x.shape[2];
-        var split = x.view(batch, rows / merge, merge, columns / merge, merge, channels);
+        var split = x.reshape(batch, rows / merge, merge, columns / merge, merge, channels);
         // [B, R, m, C, m, c] → [B, R, C, m, m, c], or [B, C, R, m, m, c]
         var merged = version == PixelShuffleVersion.V2 ? split.permute(0, 1, 3, 2, 4, 5) : split.permute(0, 3, 1, 2, 4, 5);
         return merged.reshape(batch, rows * columns / (merge * merge), merge * merge * channels).MoveToOuterDisposeScope();
