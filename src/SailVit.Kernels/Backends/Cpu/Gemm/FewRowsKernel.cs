@@ -27,9 +27,9 @@ internal readonly unsafe struct FewRowsKernel<T, E>(MatrixView left, MatrixView 
         long rows = _left.Rows, depth = _first.Columns;
         int matrices = _second.Data == null ? 1 : 2, sumStep = matrices * PackedMatrix.StripColumns;
         var operand = new LeftRows(_left);
-        using var scratch = Workspace.Rent(operand.ScratchFloats(rows, depth) * sizeof(float));
+        using var scratch = Workspace.Rent(operand.ScratchFloats(rows, depth, depth) * sizeof(float));
         using var lease = Workspace.Rent(rows * sumStep * sizeof(float));
-        var x = operand.Block<S, V>(0, rows, depth, scratch.Floats);
+        var x = operand.Block<S, V>(0, rows, depth, depth, scratch.Floats);
         for (long strip = begin; strip < end; strip++)
         {
             long column = strip * PackedMatrix.StripColumns;
