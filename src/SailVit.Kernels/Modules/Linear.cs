@@ -19,6 +19,14 @@ public sealed class Linear : Module<Tensor, Tensor>, IResidualBranch
     [ComponentName(Name = "bias")]
     private Parameter? _bias;
 
+    [ComponentName(Name = "lora_A")]
+    private Parameter? _loraA;
+
+    [ComponentName(Name = "lora_B")]
+    private Parameter? _loraB;
+
+    private double _loraScale;
+
     private readonly Activation _activation;
     private readonly PackedWeightCache _packed = new();
 
@@ -60,6 +68,67 @@ public sealed class Linear : Module<Tensor, Tensor>, IResidualBranch
         private set => Replace(ref _bias, value, "bias");
     }
 
+    /// <summary>[r, in]; null without an adapter.</summary>
+    public Parameter? lora_A
+    {
+        get => _loraA;
+        private set => Replace(ref _loraA, value, "lora_A");
+    }
+
+    /// <summary>[out, r]; null without an adapter.</summary>
+    public Parameter? lora_B
+    {
+        get => _loraB;
+        private set => Replace(ref _loraB, value, "lora_B");
+    }
+
+    /// <summary>What the adapter's product is multiplied by, alpha / r; 0 without one.</summary>
+    public double AdapterScale => _loraA is null ? 0 : _loraScale;
+
+    /// <summary>Adds a low-rank adapter beside the weight, F(x·wᵀ + b + alpha/rank·(x·aᵀ)·bᵀ), and freezes weight and bias.</summary>
+    /// <param name="rank">r.</param>
+    /// <param name="alpha">Scale of the adapter times r.</param>
+    /// <remarks>b begins as 0: at first the layer computes what it did. Source: Hu et al. 2021 (LoRA), §4.1.</remarks>
+    /// <exception cref="InvalidOperationException">There is one already.</exception>
+    public void AddAdapter(int rank, double alpha)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(rank, 1);
+        if (!double.IsFinite(alpha))
+        {
+            throw new ArgumentException($"alpha is {alpha}; it must be finite.", nameof(alpha));
+        }
+        if (_loraA is not null)
+        {
+            throw new InvalidOperationException("the layer has an adapter already; merge it first.");
+        }
+        long outputs = _weight.shape[0], inputs = _weight.shape[1];
+        double bound = 1 / Math.Sqrt(Math.Max(inputs, 1));
+        _loraScale = alpha / rank;
+        // They are the layer's, whichever scope the caller has open.
+        lora_A = (Parameter)Parameter(empty([rank, inputs], _weight.dtype, _weight.device).uniform_(-bound, bound)).DetachFromDisposeScope();
+        lora_B = (Parameter)Parameter(zeros([outputs, rank], _weight.dtype, _weight.device)).DetachFromDisposeScope();
+        _weight.requires_grad_(false);
+        _bias?.requires_grad_(false);
+    }
+
+    /// <summary>Adds the adapter to the weight and removes it; nothing without one. Weight and bias stay frozen.</summary>
+    public void MergeAdapter()
+    {
+        if (_loraA is null || _loraB is null)
+        {
+            return;
+        }
+        using (var scope = NewDisposeScope())
+        {
+            using var off = no_grad();
+            // In float32: the product of 16-bit factors would be rounded once more.
+            var merged = _weight.to(ScalarType.Float32) + (_loraScale * _loraB.to(ScalarType.Float32).matmul(_loraA.to(ScalarType.Float32)));
+            _weight.copy_(merged);
+        }
+        lora_A = null;
+        lora_B = null;
+    }
+
     /// <summary>Bytes of the packed weight now; 0 in training and before the first call.</summary>
     public long PackedBytes => _packed.Bytes;
 
@@ -67,15 +136,33 @@ public sealed class Linear : Module<Tensor, Tensor>, IResidualBranch
     public override Tensor forward(Tensor input) => forward(input, null);
 
     /// <summary>F(x·wᵀ + b) + residual, in one pass over the output.</summary>
-    public Tensor forward(Tensor x, Tensor? residual)
+    public Tensor forward(Tensor x, Tensor? residual) => _loraA is null || _loraB is null ? Product(x, _activation, residual) : Adapted(x, _loraA, _loraB, residual);
+
+    private Tensor Adapted(Tensor x, Tensor a, Tensor b, Tensor? residual)
+    {
+        using var scope = NewDisposeScope();
+        var low = functional.linear(x, a).mul(_loraScale);
+        var added = functional.linear(low, b, null, Activation.None, _activation == Activation.None ? residual : null);
+        var sum = Product(x, Activation.None, added);
+        var y = _activation switch
+        {
+            Activation.None => sum,
+            Activation.Gelu => functional.gelu(sum),
+            Activation.GeluTanh => functional.gelu(sum, TorchSharp.Modules.GELU.Approximate.tanh),
+            _ => functional.silu(sum),
+        };
+        return (_activation == Activation.None || residual is null ? y : y + residual).MoveToOuterDisposeScope();
+    }
+
+    private Tensor Product(Tensor x, Activation activation, Tensor? residual)
     {
         if (CheckpointFunction.InForward || LinearFunction.NeedsGraph(x, _weight, _bias, residual))
         {
             _packed.Dispose();
-            return functional.linear(x, _weight, _bias, _activation, residual);
+            return functional.linear(x, _weight, _bias, activation, residual);
         }
         using var packed = _packed.Rent(_weight);
-        return functional.linear(x, packed.Weight, _bias, _activation, residual);
+        return functional.linear(x, packed.Weight, _bias, activation, residual);
     }
 
     // Who takes the state_dict may write past libtorch's count of changes, as Module.load does.

@@ -67,6 +67,12 @@ public sealed class SwiGLU : Module<Tensor, Tensor>, IResidualBranch
 
     private Tensor Hidden(Tensor x)
     {
+        if (_fc1.lora_A is not null || _fc3.lora_A is not null)
+        {
+            using var gate = _fc1.forward(x);
+            using var up = _fc3.forward(x);
+            return functional.swiglu(gate, up);
+        }
         if (CheckpointFunction.InForward || LinearSwiGluFunction.NeedsGraph(x, _fc1.weight, _fc3.weight, _fc1.bias, _fc3.bias))
         {
             _packed.Dispose();

@@ -42,6 +42,15 @@ internal readonly struct ConfigReader
             : throw Error($"{key} is {Kind(value.Value)}; it must be a list of strings");
     }
 
+    /// <summary>A list of texts; the key must be there.</summary>
+    public IReadOnlyList<string> Texts(string key)
+    {
+        var value = Find(key) ?? throw Error($"{key} is missing");
+        return value.ValueKind == JsonValueKind.Array && value.EnumerateArray().All(item => item.ValueKind == JsonValueKind.String)
+            ? [.. value.EnumerateArray().Select(item => item.GetString()!)]
+            : throw Error($"{key} is {Kind(value)}; it must be a list of strings");
+    }
+
     public bool Flag(string key, bool absent)
     {
         var value = Find(key);

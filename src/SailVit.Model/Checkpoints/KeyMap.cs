@@ -1,5 +1,6 @@
 using System.Text.RegularExpressions;
 using SailVit.Model.Encoders;
+using SailVit.Model.Multimodal;
 using TorchSharp;
 using static TorchSharp.torch;
 
@@ -60,17 +61,18 @@ public static partial class KeyMap
     /// <param name="family">The encoder's family.</param>
     /// <param name="tiedHead">Whether the language model's head is its embedding, so that one stored beside it is left out.</param>
     public static IReadOnlyDictionary<string, string[]> ResolveMultimodal(IReadOnlyCollection<string> names, EncoderFamily family, bool tiedHead) =>
-        Group(names.Where(name => !(name.StartsWith(Vision, StringComparison.Ordinal) && IsOutside(name.AsSpan(Vision.Length)))
-                && !name.EndsWith(".rotary_emb.inv_freq", StringComparison.Ordinal)
-                && !(tiedHead && name == "language_model.lm_head.weight"))
+        Group(names.Select(name => (Source: name, Own: LoraNames.Own(name)))
+            .Where(name => !(name.Own.StartsWith(Vision, StringComparison.Ordinal) && IsOutside(name.Own.AsSpan(Vision.Length)))
+                && !name.Own.EndsWith(".rotary_emb.inv_freq", StringComparison.Ordinal)
+                && !(tiedHead && name.Own == "language_model.lm_head.weight"))
             .Select(name =>
             {
-                if (!name.StartsWith(Vision, StringComparison.Ordinal))
+                if (!name.Own.StartsWith(Vision, StringComparison.Ordinal))
                 {
-                    return (name, (name, 0));
+                    return (name.Source, (name.Own, 0));
                 }
-                var (target, part) = InEncoder(name[Vision.Length..], family);
-                return (name, (Vision + target, part));
+                var (target, part) = InEncoder(name.Own[Vision.Length..], family);
+                return (name.Source, (Vision + target, part));
             }));
 
     private static (string Name, int Part) InEncoder(string name, EncoderFamily family) => family == EncoderFamily.Aimv2 ? FromNative(name) : (name, 0);

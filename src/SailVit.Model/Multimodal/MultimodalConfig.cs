@@ -54,6 +54,12 @@ public sealed record MultimodalConfig
     /// <summary>Id of the token that stands where an image's embeddings go.</summary>
     public required int ImageContextTokenId { get; init; }
 
+    /// <summary>Rank of the adapters that the checkpoint's encoder has; 0: none.</summary>
+    public int UseBackboneLora { get; init; }
+
+    /// <summary>Rank of the adapters that the checkpoint's language model has; 0: none.</summary>
+    public int UseLlmLora { get; init; }
+
     /// <summary>Patches along one edge of a merged one: 2 for a ratio of 0.5.</summary>
     public int Merge => (int)Math.Round(1 / DownsampleRatio);
 
@@ -72,6 +78,7 @@ public sealed record MultimodalConfig
         Require(ForceImageSize > 0 && ForceImageSize % (Vision.PatchSize * Merge) == 0,
             $"force_image_size is {ForceImageSize}; it must be a multiple of {Vision.PatchSize * Merge}, the edge of a merged patch.");
         Require(MinDynamicPatch >= 1 && MaxDynamicPatch >= MinDynamicPatch, $"min_dynamic_patch {MinDynamicPatch} and max_dynamic_patch {MaxDynamicPatch} must be at least 1 and in order.");
+        Require(UseBackboneLora >= 0 && UseLlmLora >= 0, $"use_backbone_lora {UseBackboneLora} and use_llm_lora {UseLlmLora} are ranks; they must be 0 or more.");
         Require(ImageContextTokenId >= 0 && ImageContextTokenId < Language.VocabSize, $"img_context_token_id is {ImageContextTokenId}; the vocabulary has {Language.VocabSize} tokens.");
     }
 

@@ -1,6 +1,7 @@
 using System.Text.Json.Nodes;
 using SailVit.Model.Checkpoints;
 using SailVit.Model.Language;
+using SailVit.Model.Text;
 using static TorchSharp.torch;
 
 namespace SailVit.Model.Multimodal;
@@ -27,9 +28,20 @@ public static class MultimodalConfigFile
         return ConfigFile.Parse(Files.ReadAllText(file), file, root =>
         {
             var config = Build(root);
+            if (!root.Has("img_context_token_id") && Tokenizer(file)?.TokenId(ChatTemplate.ImageContext) is { } id)
+            {
+                config = config with { ImageContextTokenId = id };
+            }
             config.Validate();
             return config;
         });
+    }
+
+    // Published configs leave the id to the tokenizer beside them.
+    private static ITextTokenizer? Tokenizer(string file)
+    {
+        string folder = Path.GetDirectoryName(Path.GetFullPath(file))!;
+        return File.Exists(Path.Combine(folder, "tokenizer.json")) || File.Exists(Path.Combine(folder, "vocab.json")) ? Tokenizers.Load(folder) : null;
     }
 
     /// <summary>The text of a config from which the same architecture is read.</summary>
@@ -51,6 +63,8 @@ public static class MultimodalConfigFile
         json["min_dynamic_patch"] = config.MinDynamicPatch;
         json["max_dynamic_patch"] = config.MaxDynamicPatch;
         json["img_context_token_id"] = config.ImageContextTokenId;
+        json["use_backbone_lora"] = config.UseBackboneLora;
+        json["use_llm_lora"] = config.UseLlmLora;
         json["torch_dtype"] = dtype.ToString().ToLowerInvariant();
         json["vision_config"] ??= ConfigWriter.Describe(config.Vision);
         json["llm_config"] ??= LanguageConfigFile.Describe(config.Language);
@@ -79,6 +93,8 @@ public static class MultimodalConfigFile
             UseThumbnail = root.Flag("use_thumbnail", false),
             MinDynamicPatch = root.Count("min_dynamic_patch", 1),
             MaxDynamicPatch = root.Count("max_dynamic_patch", 6),
+            UseBackboneLora = root.Count("use_backbone_lora", 0),
+            UseLlmLora = root.Count("use_llm_lora", 0),
             ImageContextTokenId = root.Count("img_context_token_id", SailVl2ImageContext),
         };
     }

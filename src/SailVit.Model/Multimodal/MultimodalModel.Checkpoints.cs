@@ -27,6 +27,8 @@ public sealed partial class MultimodalModel
         try
         {
             using var scope = NewDisposeScope();
+            AddAdapters(model.Vision, config.UseBackboneLora, "vision_model.", sources.Keys);
+            AddAdapters(model.Language, config.UseLlmLora, "language_model.", sources.Keys);
             CheckpointLoader.Load(model.state_dict(), checkpoint, sources, "the model");
             return model;
         }
@@ -44,9 +46,36 @@ public sealed partial class MultimodalModel
     {
         ArgumentNullException.ThrowIfNull(folder);
         using var scope = NewDisposeScope();
-        var state = state_dict();
-        CheckpointWriter.Write(folder, state, config: MultimodalConfigFile.Text(Config, state.Values.First().dtype, _folder));
+        var config = Config with { UseBackboneLora = AdapterRank(Vision), UseLlmLora = AdapterRank(Language) };
+        HashSet<string> adapted = [.. Lora.Adapted(this).Select(l => l.Name)];
+        var state = state_dict().ToDictionary(p => LoraNames.Published(p.Key, config, adapted), p => p.Value);
+        CheckpointWriter.Write(folder, state, config: MultimodalConfigFile.Text(config, state.Values.First().dtype, _folder));
         CopySideFiles(folder);
+    }
+
+    // As InternVL: alpha is twice the rank, and the checkpoint's names say which layers have an adapter.
+    private static void AddAdapters(nn.Module module, int rank, string prefix, IEnumerable<string> names)
+    {
+        if (rank > 0)
+        {
+            string[] layers = [.. names.Where(n => n.StartsWith(prefix, StringComparison.Ordinal) && n.EndsWith(".lora_A", StringComparison.Ordinal)).Select(n => n[prefix.Length..^".lora_A".Length])];
+            try
+            {
+                Lora.Apply(module, new(rank, 2.0 * rank, layers));
+            }
+            catch (ArgumentException e)
+            {
+                throw new CheckpointException($"the checkpoint's adapters do not fit: {e.Message}", e);
+            }
+        }
+    }
+
+    private static int AdapterRank(nn.Module module)
+    {
+        var layers = Lora.Adapted(module);
+        int rank = layers.Count == 0 ? 0 : (int)layers[0].Layer.lora_A!.shape[0];
+        return layers.TrueForAll(l => l.Layer.lora_A!.shape[0] == rank && l.Layer.AdapterScale == 2) ? rank
+            : throw new CheckpointException($"{ConfigFile.Name} can describe adapters of one rank with alpha twice the rank only; write these with {nameof(Lora)}.{nameof(Lora.Save)}, or merge them.");
     }
 
     private static ScalarType StoredType(Checkpoint checkpoint)
