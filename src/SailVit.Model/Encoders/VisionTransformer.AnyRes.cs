@@ -72,6 +72,14 @@ public sealed partial class VisionTransformer
             var angles = cat(grids.ConvertAll(AxialAngles), 0);
             pack = pack with { Cos = angles.cos().to(float32), Sin = angles.sin().to(float32), Positions = arange(cuSeqlens[^1], dtype: int64) };
         }
+        if (GradientCheckpointing && training)
+        {
+            // A checkpointed block runs again in backward, when this scope is gone.
+            pack.CuSeqlens.DetachFromDisposeScope();
+            pack.Cos?.DetachFromDisposeScope();
+            pack.Sin?.DetachFromDisposeScope();
+            pack.Positions?.DetachFromDisposeScope();
+        }
         var output = RunBlocks(cat(tokens, 1), hidden, pack);
         return new(new(output.Last.MoveToOuterDisposeScope(), output.Hidden.ToDictionary(h => h.Key, h => h.Value.MoveToOuterDisposeScope())), cuSeqlens, grids);
     }
