@@ -2,9 +2,11 @@ using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Diagnostics;
 using SailVit.Bench;
+using SailVit.Bench.Data;
 using SailVit.Bench.Measuring;
 using SailVit.Bench.Models;
 using SailVit.Bench.Reporting;
+using SailVit.Cli.Running;
 using SailVit.Model.Encoders;
 using SailVit.Model.Language;
 using Spectre.Console;
@@ -12,7 +14,7 @@ using static TorchSharp.torch;
 
 namespace SailVit.Cli.Commands;
 
-/// <summary><c>sailvit bench ops|model|training</c>: ours against stock TorchSharp, in one process, strictly in turn.</summary>
+/// <summary><c>sailvit bench ops|model|training|generate|data</c>: ours against stock TorchSharp, in one process, strictly in turn.</summary>
 internal static class BenchCommand
 {
     private static readonly Option<string?> Filter = new("--filter")
@@ -73,6 +75,7 @@ internal static class BenchCommand
         command.Subcommands.Add(Models());
         command.Subcommands.Add(Training());
         command.Subcommands.Add(Generation());
+        command.Subcommands.Add(Data());
         command.Subcommands.Add(PeakMemory.ChildCommand());
         return command;
     }
@@ -154,6 +157,24 @@ internal static class BenchCommand
             AnsiConsole.WriteLine($"{model} with seeded random weights, {config.ParameterCount / 1e6:f0} M parameters");
             var timing = result.GetValue(Quick) ? TimingOptions.QuickModel : TimingOptions.Model;
             return Run(result, "generate", (limits, progress) => BenchRunner.Run(cases, limits, timing, progress));
+        });
+        return command;
+    }
+
+    private static Command Data()
+    {
+        var command = new Command("data", "How fast training data is made: JPEG files to batches of 448 px tiles and tokens.") { Quick };
+        command.SetAction(result =>
+        {
+            var photographs = Directory.GetFiles(Path.Combine(AppContext.BaseDirectory, "images")).Where(file => Path.GetExtension(file) is ".jpg" or ".png").Order(StringComparer.Ordinal).ToList();
+            var table = new Table().AddColumns("JPEG", "most tiles", "images/s", "tiles/s");
+            foreach (var row in DataBench.Run(photographs, Environment.ProcessorCount, result.GetValue(Quick) ? 3 : 9))
+            {
+                table.AddRow($"{row.Width}x{row.Height}", $"{row.MaxTiles}", $"{row.ImagesPerSecond:f0}", $"{row.TilesPerSecond:f0}");
+            }
+            Machine.Current().Lines().ToList().ForEach(AnsiConsole.WriteLine);
+            WarnIfNotOptimised();
+            Screen.Write(table);
         });
         return command;
     }

@@ -1,4 +1,3 @@
-using System.Numerics;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 
@@ -12,9 +11,8 @@ namespace SailVit.Model.Images;
 /// </remarks>
 public static class BicubicResize
 {
-    // 8 bits of pixel and 2 bits of headroom for the weights' overshoot leave 22 of 32.
-    private const int PrecisionBits = 22;
     private const double Support = 2;
+    private const int RowsAtOnce = WeightedSum.Bytes / RgbImage.Stride;
 
     /// <summary>Resizes an image; returns the same object when it has the size already.</summary>
     /// <exception cref="ArgumentException">A side is not positive or the result too large.</exception>
@@ -25,79 +23,61 @@ public static class BicubicResize
         return rows.Height == height ? rows : Vertical(rows, height);
     }
 
+    // Four rows at a time, one pixel of each side by side: the rows share their weights.
     private static RgbImage Horizontal(RgbImage image, int width)
     {
         var result = new RgbImage(width, image.Height);
         var taps = Taps.For(image.Width, width);
-        for (int y = 0; y < image.Height; y++)
+        byte[] pixels = new byte[image.Width * RowsAtOnce * RgbImage.Stride];
+        for (int y = 0; y < image.Height; y += RowsAtOnce)
         {
-            var from = MemoryMarshal.Cast<byte, uint>(image.Row(y));
-            var to = MemoryMarshal.Cast<byte, uint>(result.Row(y));
+            int rows = Math.Min(RowsAtOnce, image.Height - y);
+            Interleave(image, y, rows, MemoryMarshal.Cast<byte, uint>(pixels.AsSpan()));
             for (int x = 0; x < width; x++)
             {
                 var weights = taps.Weights(x, out int first);
-                var sum = Vector128.Create(1 << (PrecisionBits - 1));
-                for (int k = 0; k < weights.Length; k++)
+                var four = WeightedSum.Of(pixels, first * WeightedSum.Bytes, WeightedSum.Bytes, weights).AsUInt32();
+                for (int row = 0; row < rows; row++)
                 {
-                    // One pixel, its four bytes widened to four 32-bit lanes.
-                    var pixel = Vector128.WidenLower(Vector128.WidenLower(Vector128.CreateScalar(from[first + k]).AsByte())).AsInt32();
-                    sum += pixel * weights[k];
+                    MemoryMarshal.Cast<byte, uint>(result.Row(y + row))[x] = four[row];
                 }
-                to[x] = Pack(sum);
             }
         }
         return result;
     }
 
-    private static uint Pack(Vector128<int> sum)
+    private static void Interleave(RgbImage image, int y, int rows, Span<uint> pixels)
     {
-        var value = Vector128.Min(Vector128.Max(sum >> PrecisionBits, Vector128<int>.Zero), Vector128.Create(255));
-        return (uint)(value[0] | (value[1] << 8) | (value[2] << 16) | (value[3] << 24));
+        for (int row = 0; row < rows; row++)
+        {
+            var from = MemoryMarshal.Cast<byte, uint>(image.Row(y + row));
+            for (int x = 0; x < from.Length; x++)
+            {
+                pixels[(x * RowsAtOnce) + row] = from[x];
+            }
+        }
     }
 
     private static RgbImage Vertical(RgbImage image, int height)
     {
         var result = new RgbImage(image.Width, height);
         var taps = Taps.For(image.Height, height);
-        int[] sums = new int[image.Width * RgbImage.Stride];
+        int stride = image.Width * RgbImage.Stride;
         for (int y = 0; y < height; y++)
         {
             var weights = taps.Weights(y, out int first);
-            Array.Fill(sums, 1 << (PrecisionBits - 1));
-            for (int k = 0; k < weights.Length; k++)
-            {
-                Accumulate(image.Row(first + k), weights[k], sums);
-            }
             var row = result.Row(y);
-            for (int i = 0; i < row.Length; i++)
+            int i = 0;
+            for (; i <= stride - WeightedSum.Bytes; i += WeightedSum.Bytes)
             {
-                row[i] = (byte)Math.Clamp(sums[i] >> PrecisionBits, 0, 255);
+                WeightedSum.Of(image.Data, (first * stride) + i, stride, weights).CopyTo(row[i..]);
+            }
+            for (; i < stride; i++)
+            {
+                row[i] = WeightedSum.One(image.Data, (first * stride) + i, stride, weights);
             }
         }
         return result;
-    }
-
-    private static void Accumulate(ReadOnlySpan<byte> row, int weight, Span<int> sums)
-    {
-        int i = 0;
-        for (; i <= row.Length - Vector<byte>.Count; i += Vector<byte>.Count)
-        {
-            Vector.Widen(new Vector<byte>(row[i..]), out var low, out var high);
-            Add(low, weight, sums[i..]);
-            Add(high, weight, sums[(i + Vector<ushort>.Count)..]);
-        }
-        for (; i < row.Length; i++)
-        {
-            sums[i] += row[i] * weight;
-        }
-    }
-
-    private static void Add(Vector<ushort> pixels, int weight, Span<int> sums)
-    {
-        Vector.Widen(pixels, out var low, out var high);
-        (new Vector<int>(sums) + (Vector.AsVectorInt32(low) * weight)).CopyTo(sums);
-        var rest = sums[Vector<int>.Count..];
-        (new Vector<int>(rest) + (Vector.AsVectorInt32(high) * weight)).CopyTo(rest);
     }
 
     /// <summary>For each output place, which inputs it sums and with which fixed-point weights.</summary>
@@ -127,7 +107,7 @@ public static class BicubicResize
                 }
                 for (int k = 0; k < count; k++)
                 {
-                    double scaled = weights[k] / total * (1 << PrecisionBits);
+                    double scaled = weights[k] / total * (1 << WeightedSum.PrecisionBits);
                     _weights[(i * _stride) + k] = (int)(scaled < 0 ? scaled - 0.5 : scaled + 0.5);
                 }
                 _ranges[i] = (first, count);

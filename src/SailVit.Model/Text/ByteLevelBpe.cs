@@ -113,7 +113,7 @@ internal sealed class ByteLevelBpe : ITextTokenizer
         }
         catch (Exception e) when (e is ArgumentException or InvalidOperationException or FormatException or InvalidDataException)
         {
-            throw new CheckpointException($"{model.Source}: {e.Message}", e);
+            throw new CheckpointException($"{model.Source}: {e.Message.ReplaceLineEndings(" ")}", e);
         }
     }
 

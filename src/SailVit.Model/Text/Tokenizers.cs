@@ -40,7 +40,7 @@ public static class Tokenizers
         }
         catch (ArgumentException e)
         {
-            throw new CheckpointException($"{model.Source}: {e.Message}", e);
+            throw new CheckpointException($"{model.Source}: {e.Message.ReplaceLineEndings(" ")}", e);
         }
     }
 
@@ -112,12 +112,12 @@ public static class Tokenizers
         }
         catch (JsonException e)
         {
-            throw new CheckpointException($"{path}: not valid JSON ({e.Message})", e);
+            throw new CheckpointException($"{path}: not valid JSON ({e.Message.ReplaceLineEndings(" ")})", e);
         }
         // Half of a surrogate pair in a text.
         catch (InvalidOperationException e)
         {
-            throw new CheckpointException($"{path}: {e.Message}", e);
+            throw new CheckpointException($"{path}: {e.Message.ReplaceLineEndings(" ")}", e);
         }
     }
 }

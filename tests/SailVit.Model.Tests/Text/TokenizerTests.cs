@@ -48,6 +48,19 @@ public sealed class TokenizerTests
     }
 
     [Fact]
+    public void AStreamHoldsBackWhatIsNoCharacterYet()
+    {
+        var stream = new TextStream(Small);
+        const string Text = "red 🙂图 é!";
+        var pieces = Small.Encode(Text).Select(stream.Push).ToList();
+        Assert.Equal(Text, string.Concat(pieces) + stream.Flush());
+        Assert.DoesNotContain(pieces, piece => piece.Contains('\uFFFD'));
+        Assert.Contains("🙂", pieces);
+        Assert.Equal("", stream.Push(Small.Encode("🙂")[0]));
+        Assert.Equal("\uFFFD", stream.Flush());
+    }
+
+    [Fact]
     public void TokensAreKnownByTheirStrings()
     {
         Assert.Equal(512, Small.VocabSize);
