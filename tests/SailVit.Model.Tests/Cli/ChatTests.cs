@@ -1,0 +1,105 @@
+using System.Text.Json;
+using SailVit.Model.Language;
+using SailVit.Model.Multimodal;
+using SailVit.Model.Text;
+using Xunit;
+using static TorchSharp.torch;
+
+namespace SailVit.Model.Tests.Cli;
+
+/// <summary><c>sailvit chat</c> as a process, on the golden model with the small tokenizer.</summary>
+public sealed class ChatTests : IDisposable
+{
+    private readonly TempFolder _folder = new();
+
+    public ChatTests()
+    {
+        foreach (string file in new[] { TestData.Golden("sailvl_qwen3_small", "config.json"), TestData.Golden("sailvl_qwen3_small", "model.safetensors"), Path.Combine(TestData.Root, "tokenizer", "tokenizer.json"), Path.Combine(TestData.Root, "tokenizer", "tokenizer_config.json") })
+        {
+            File.Copy(file, _folder.File(Path.GetFileName(file)));
+        }
+    }
+
+    public void Dispose() => _folder.Dispose();
+
+    private (int Exit, string Out, string Error) Chat(params IEnumerable<string> args) => Sailvit.Run(["chat", "--weights", _folder.Path, "--max-tokens", "8", .. args]);
+
+    [Fact]
+    public void TheAnswerIsThatOfTheModel()
+    {
+        var (exit, output, error) = Chat("--image", TestData.Image("rocket.jpg"), "--max-tiles", "1", "What is it?");
+        Assert.True(exit == 0, error);
+        using var model = MultimodalModel.Load(_folder.Path);
+        var tokenizer = Tokenizers.Load(_folder.Path);
+        var template = new ChatTemplate(tokenizer, model.Config.TokensPerTile);
+        var prompt = template.Encode([new("user", "<image>\nWhat is it?")], [1], addGenerationPrompt: true);
+        using var noGrad = no_grad();
+        using var pixels = new Model.Images.ImageTransform(56, 56).ToBytes(Model.Images.ImageDecoder.Decode(TestData.Image("rocket.jpg")));
+        var answer = model.Generate([new MultimodalPrompt(prompt.Ids, pixels)], new GenerationOptions { MaxNewTokens = 8, StopIds = [tokenizer.EosId] });
+        Assert.Equal(tokenizer.Decode(answer[0].Ids) + "\n", output);
+        Assert.NotEqual("\n", output);
+    }
+
+    [Fact]
+    public void SamplingIsSeeded()
+    {
+        string[] options = ["--temperature", "1.5", "--top-p", "0.95", "--top-k", "50", "--repetition-penalty", "1.1", "Hello"];
+        var first = Chat(["--seed", "1", .. options]);
+        Assert.True(first.Exit == 0, first.Error);
+        Assert.Equal(first, Chat(["--seed", "1", .. options]));
+        Assert.NotEqual(first.Out, Chat(["--seed", "2", .. options]).Out);
+    }
+
+    [Fact]
+    public void ABatchGoesOnWhereItStoppedAndNamesWhatFailed()
+    {
+        File.Copy(TestData.Image("rocket.jpg"), _folder.File("r.jpg"));
+        string batch = _folder.Write("batch.jsonl", """
+            {"id": "a", "image": "r.jpg", "question": "What?"}
+            {"id": 2, "question": "And 1+1?"}
+
+            {"image": "none.jpg", "question": "Lost?"}
+            {broken
+            """);
+        string output = _folder.File("out.jsonl");
+        var whole = Chat("--max-tiles", "1", "--batch", batch, "--output", output);
+        Assert.Equal(1, whole.Exit);
+        Assert.Contains("2 lines could not be answered", whole.Out);
+        string[] lines = File.ReadAllLines(output);
+        Assert.Equal(4, lines.Length);
+        Assert.Equal("a", JsonDocument.Parse(lines[0]).RootElement.GetProperty("id").GetString());
+        Assert.Contains("none.jpg", JsonDocument.Parse(lines[2]).RootElement.GetProperty("error").GetString());
+        // Stopped in the middle of the second line.
+        File.WriteAllText(output, lines[0] + "\n" + lines[1][..10]);
+        Chat("--max-tiles", "1", "--batch", batch, "--output", output);
+        Assert.Equal(lines, File.ReadAllLines(output));
+        var other = Chat("--batch", _folder.Write("other.jsonl", """{"question": "Else?"}"""), "--output", output);
+        Assert.Equal((1, "sailvit"), (other.Exit, other.Error.Split(':')[0]));
+        Assert.Contains("no answer to line 1", other.Error);
+        Assert.Equal(lines, File.ReadAllLines(output));
+    }
+
+    [Theory]
+    [InlineData("no such file", "--image", "none.jpg", "What?")]
+    [InlineData("the numbers must agree", "<image> <image>", "--image", "none.jpg")]
+    [InlineData("belong together", "--batch", "x.jsonl")]
+    [InlineData("Temperature is -1", "--temperature", "-1", "What?")]
+    [InlineData("--max-tiles is 0", "--max-tiles", "0", "What?")]
+    [InlineData("there is no question", " ")]
+    public void BadInputIsOneClearLine(string message, params string[] args)
+    {
+        var (exit, _, error) = Chat(args);
+        Assert.Equal(1, exit);
+        Assert.Contains(message, error);
+        Assert.Single(error.TrimEnd().Split('\n'));
+    }
+
+    [Fact]
+    public void WithoutATokenizerThereIsNoChat()
+    {
+        File.Delete(_folder.File("tokenizer.json"));
+        var (exit, _, error) = Chat("What?");
+        Assert.Equal(1, exit);
+        Assert.Contains("holds no tokenizer", error);
+    }
+}
