@@ -55,12 +55,12 @@ internal readonly unsafe struct TensorView
     /// <summary>-1 for the CPU.</summary>
     public readonly int DeviceIndex;
 
-    public TensorView(Tensor tensor) : this(tensor.Handle)
+    public TensorView(Tensor tensor, string name = "tensor") : this(tensor.Handle, name)
     {
     }
 
     /// <summary>Reads an <c>at::Tensor*</c>, which stays the caller's.</summary>
-    public TensorView(nint tensor)
+    public TensorView(nint tensor, string name = "tensor")
     {
         void* data;
         long dim, numel;
@@ -70,7 +70,7 @@ internal readonly unsafe struct TensorView
         int status = Shim.aoti_torch_get_layout(tensor, &layout);
         if (status != 0 || layout != StridedLayout)
         {
-            throw new ArgumentException("The tensor is not a dense strided tensor with storage (sparse and nested tensors have none); convert it with to_dense() first.", nameof(tensor));
+            throw new ArgumentException($"{name} is not a dense strided tensor with storage (sparse and nested tensors have none); convert it with to_dense() first.", name);
         }
         status = Shim.aoti_torch_get_data_ptr(tensor, &data)
             | Shim.aoti_torch_get_dim(tensor, &dim)
@@ -82,7 +82,7 @@ internal readonly unsafe struct TensorView
             | Shim.aoti_torch_get_device_index(tensor, &deviceIndex);
         if (status != 0)
         {
-            throw new ArgumentException("libtorch does not say where the tensor's elements lie; see its own message on standard error.", nameof(tensor));
+            throw new ArgumentException($"libtorch does not say where the elements of {name} lie; see its own message on standard error.", name);
         }
         Data = (byte*)data;
         Rank = (int)dim;

@@ -20,7 +20,7 @@ internal static class Check
         {
             throw new ObjectDisposedException(name, $"{name} has been disposed; keep it alive (DetachFromDisposeScope) until the op has run.");
         }
-        var view = new TensorView(tensor);
+        var view = new TensorView(tensor, name);
         Dispatcher.For(view, name);
         return view;
     }

@@ -50,6 +50,14 @@ public sealed class CheckTests
     }
 
     [Fact]
+    public void SparseTensor_IsCalledByItsName()
+    {
+        using var dense = eye(3);
+        using var weight = dense.to_sparse();
+        Fails("weight is not a dense strided tensor", () => Check.View(weight));
+    }
+
+    [Fact]
     public void Shapes_ShowBothSides()
     {
         using var weight = zeros(2, 3);

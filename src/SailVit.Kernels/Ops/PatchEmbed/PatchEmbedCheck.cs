@@ -13,8 +13,9 @@ namespace SailVit.Kernels.Ops.PatchEmbed;
 /// <param name="ScaleRest">Per channel: what float32 cannot hold of the scale. The
 /// rounded 1/255 would bias all bytes alike.</param>
 /// <param name="Shift">Per channel.</param>
+/// <param name="ShiftRest">Per channel: what float32 cannot hold of the shift.</param>
 /// <param name="Path">Who makes the products of tokens and of the weight's gradient; the pixels' gradient is always an own one.</param>
-internal sealed record PatchEmbedOptions(PatchNorm Norm, double Eps, float[] Scale, float[] ScaleRest, float[] Shift, LinearPath Path);
+internal sealed record PatchEmbedOptions(PatchNorm Norm, double Eps, float[] Scale, float[] ScaleRest, float[] Shift, float[] ShiftRest, LinearPath Path);
 
 /// <summary>Argument checks, before anything is allocated.</summary>
 internal static class PatchEmbedCheck
@@ -33,9 +34,9 @@ internal static class PatchEmbedCheck
         Norm(norm, eps, normWeight, normBias);
         Position(position, w, (x.Size(2) / w.Size(2) * (x.Size(3) / w.Size(3))) + (clsToken is null ? 0 : 1), clsToken is not null);
         ClassToken(clsToken, w);
-        var (scale, rest, shift) = Normalisation(x, mean, std);
+        var (scale, scaleRest, shift, shiftRest) = Normalisation(x, mean, std);
         long patches = x.Size(0) * (x.Size(2) / w.Size(2)) * (x.Size(3) / w.Size(3));
-        return new(norm, eps, scale, rest, shift, LinearDispatch.For(w.DType, patches, packed: false));
+        return new(norm, eps, scale, scaleRest, shift, shiftRest, LinearDispatch.For(w.DType, patches, packed: false));
     }
 
     private static void Pixels(in TensorView x, in TensorView w)
@@ -116,11 +117,12 @@ internal static class PatchEmbedCheck
         Check.SameDType(view, w, "cls_token", "weight");
     }
 
-    private static (float[] Scale, float[] ScaleRest, float[] Shift) Normalisation(in TensorView x, float[]? mean, float[]? std)
+    private static (float[] Scale, float[] ScaleRest, float[] Shift, float[] ShiftRest) Normalisation(in TensorView x, float[]? mean, float[]? std)
     {
         int channels = checked((int)x.Size(1));
         double unit = x.DType == DType.UInt8 ? 1 / 255.0 : 1;
-        var (scale, rest, shift) = (new float[channels], new float[channels], new float[channels]);
+        var (scale, scaleRest) = (new float[channels], new float[channels]);
+        var (shift, shiftRest) = (new float[channels], new float[channels]);
         Channels(mean, channels, nameof(mean));
         Channels(std, channels, nameof(std));
         for (int c = 0; c < channels; c++)
@@ -130,11 +132,13 @@ internal static class PatchEmbedCheck
             {
                 Check.Throw(nameof(std), $"is {deviation} for channel {c}; it must be positive.");
             }
+            double added = -(mean is null ? 0.0 : mean[c]) / deviation;
             scale[c] = (float)(unit / deviation);
-            rest[c] = (float)((unit / deviation) - scale[c]);
-            shift[c] = (float)(-(mean is null ? 0.0 : mean[c]) / deviation);
+            scaleRest[c] = (float)((unit / deviation) - scale[c]);
+            shift[c] = (float)added;
+            shiftRest[c] = (float)(added - shift[c]);
         }
-        return (scale, rest, shift);
+        return (scale, scaleRest, shift, shiftRest);
     }
 
     private static void Channels(float[]? values, int channels, string name)

@@ -132,9 +132,9 @@ internal sealed unsafe partial class PatchEmbedMath(PatchEmbedOptions options, T
     private R OnGrid<R>(GridFunction<R> body)
     {
         var view = new TensorView(weight);
-        fixed (float* scale = options.Scale, rest = options.ScaleRest, shift = options.Shift)
+        fixed (float* scale = options.Scale, scaleRest = options.ScaleRest, shift = options.Shift, shiftRest = options.ShiftRest)
         {
-            return body(new(new TensorView(pixels), view.Size(2), view.Size(3), scale, rest, shift));
+            return body(new(new TensorView(pixels), view.Size(2), view.Size(3), scale, scaleRest, shift, shiftRest));
         }
     }
 

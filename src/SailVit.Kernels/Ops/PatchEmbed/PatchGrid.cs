@@ -13,17 +13,18 @@ internal readonly unsafe struct PatchGrid
     private readonly DType _dtype;
     private readonly long _batchStride, _channelStride, _rowStride, _columnStride;
 
-    // Per channel: the value that the product sees is (scale + rest) · pixel + shift.
-    private readonly float* _scale, _rest, _shift;
+    // Per channel: the value that the product sees is (scale + its rest) · pixel + shift + its rest.
+    private readonly float* _scale, _scaleRest, _shift, _shiftRest;
 
-    public PatchGrid(in TensorView pixels, long patchHeight, long patchWidth, float* scale, float* rest, float* shift)
+    public PatchGrid(in TensorView pixels, long patchHeight, long patchWidth, float* scale, float* scaleRest, float* shift, float* shiftRest)
     {
         _pixels = pixels.Data;
         _dtype = pixels.DType;
         (_batchStride, _channelStride, _rowStride, _columnStride) = (pixels.Stride(0), pixels.Stride(1), pixels.Stride(2), pixels.Stride(3));
         _scale = scale;
-        _rest = rest;
+        _scaleRest = scaleRest;
         _shift = shift;
+        _shiftRest = shiftRest;
         PatchHeight = patchHeight;
         PatchWidth = patchWidth;
         Images = pixels.Size(0);
@@ -119,15 +120,17 @@ internal readonly unsafe struct PatchGrid
         }
     }
 
-    // The rest of the scale for bytes only: infinite pixels times a rest of the other sign would give NaN.
+    // What float32 constants lack would be common to all pixels of a channel, and sum up along K. Not so for infinite pixels:
+    // their product with a rest of the other sign would give NaN.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private V Value<S, V, T>(V pixel, long channel)
         where S : struct, ISimd<V>
         where V : unmanaged
         where T : struct, IElement
     {
-        var shift = S.Create(_shift[channel]);
-        return S.Fma(pixel, S.Create(_scale[channel]), T.DType == DType.UInt8 ? S.Fma(pixel, S.Create(_rest[channel]), shift) : shift);
+        var value = S.Fma(pixel, S.Create(_scale[channel]), S.Create(_shift[channel]));
+        var rest = S.Fma(pixel, S.Create(_scaleRest[channel]), S.Create(_shiftRest[channel]));
+        return S.Add(value, T.DType == DType.UInt8 ? rest : S.Select(S.LessThan(S.Abs(pixel), S.Create(float.PositiveInfinity)), rest, S.Zero));
     }
 
     /// <summary>Writes dPixel = scale · dValue for numbers [k, k + count) of a patch, into an image of T whose layout is that
