@@ -21,13 +21,18 @@ public static class RandomConfigs
     /// <summary>Configurations per fuzz test.</summary>
     public static int Count => ((Number(CountVariable) ?? DefaultTotal) + Tests - 1) / Tests;
 
-    /// <summary>Runs <paramref name="body"/> for each seed; a failure is rethrown with the seed in its message.</summary>
+    // One run shows whether failures are one defect or many.
+    private const int MostFailures = 20;
+
+    /// <summary>Runs <paramref name="body"/> for each seed and throws what failed, each with its seed; stops at the twentieth failure.</summary>
     /// <param name="name">The op.</param>
     /// <param name="body">Draws a configuration from the generator and checks it; the seed goes into <see cref="OpCase.Seed"/>.</param>
     public static void Run(string name, Action<Random, int> body)
     {
         int? only = Number(SeedVariable);
         using var pool = only is null ? new PooledErrors() : null;
+        var failures = new List<string>();
+        Exception? first = null;
         foreach (int s in only is { } seed ? [seed] : Enumerable.Range(1, Count))
         {
             try
@@ -36,8 +41,17 @@ public static class RandomConfigs
             }
             catch (Exception e)
             {
-                throw new ProtocolException($"{name}, random configuration with seed {s} ({SeedVariable}={s} repeats it): {e.Message}", e);
+                first ??= e;
+                failures.Add($"{name}, random configuration with seed {s} ({SeedVariable}={s} repeats it): {e.Message}");
+                if (failures.Count == MostFailures)
+                {
+                    break;
+                }
             }
+        }
+        if (first is not null)
+        {
+            throw new ProtocolException(string.Join(Environment.NewLine, failures), first);
         }
         pool?.Check(name);
     }

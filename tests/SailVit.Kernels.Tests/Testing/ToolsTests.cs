@@ -99,6 +99,10 @@ public sealed unsafe class ToolsTests
     {
         var message = Throws(() => RandomConfigs.Run("planted", (_, seed) => Assert.NotEqual(3, seed)));
         Assert.Contains("SAILVIT_FUZZ_SEED=3", message, StringComparison.Ordinal);
+        var all = Throws(() => RandomConfigs.Run("planted", (_, seed) => Assert.NotEqual(1, seed % 2)));
+        Assert.Contains("SAILVIT_FUZZ_SEED=1 ", all, StringComparison.Ordinal);
+        Assert.Contains("SAILVIT_FUZZ_SEED=39 ", all, StringComparison.Ordinal);
+        Assert.DoesNotContain("SAILVIT_FUZZ_SEED=41 ", all, StringComparison.Ordinal);
         var first = new List<int>();
         RandomConfigs.Run("a", (r, _) => first.Add(r.Next()));
         Assert.Equal(RandomConfigs.Count, first.Distinct().Count());
