@@ -29,11 +29,11 @@ public enum AcceleratedOps
 /// <summary>Runs existing models on this library's kernels: registers them in libtorch's own dispatcher, below its autograd.</summary>
 /// <remarks>
 /// Modules, functions, TorchScript and libtorch's built-in gradients, second ones included, go on as before; the operators in
-/// <see cref="AcceleratedOps"/> are computed here where a kernel serves the call and is the faster one, and by libtorch
-/// otherwise (another dtype or device, few elements, an unusual layout). An EventListener on <c>SailVit</c> sees which.
+/// <see cref="AcceleratedOps"/> are computed here where a kernel serves the call, and by libtorch otherwise (another dtype or
+/// device, few elements, an unusual layout). The bounds are rules, near which libtorch can be the faster one. An EventListener on <c>SailVit</c> sees which.
 /// It holds for the whole process, all threads. Each installation holds until it is disposed; an operator stays taken over
-/// as long as one that asked for it lives, in whatever order they end. libtorch does not guard its table of kernels against
-/// calls that run at the same time: install and dispose while no other thread is inside a torch op.
+/// as long as one that asked for it lives, in whatever order they end. Other threads may compute meanwhile: after the last
+/// one the kernels stay registered and hand every call on.
 /// Under inference_mode only calls that involve a parameter are taken over; no_grad has no such limit.
 /// </remarks>
 public sealed class Accelerator : IDisposable
@@ -48,7 +48,7 @@ public sealed class Accelerator : IDisposable
 
     /// <summary>Takes operators over until the result is disposed.</summary>
     /// <param name="ops">Which.</param>
-    /// <returns>Its disposal gives libtorch's own kernels back.</returns>
+    /// <returns>Its disposal gives the operators back to libtorch.</returns>
     /// <exception cref="ArgumentOutOfRangeException">There is no such group.</exception>
     /// <exception cref="LibTorchException">libtorch is missing, or is one that does not offer what this needs.</exception>
     public static Accelerator Install(AcceleratedOps ops = AcceleratedOps.All)
@@ -62,7 +62,7 @@ public sealed class Accelerator : IDisposable
         return new(ops);
     }
 
-    /// <summary>Gives libtorch's own kernels back, unless another installation still wants these operators.</summary>
+    /// <summary>Gives the operators back to libtorch, unless another installation still wants these operators.</summary>
     public void Dispose()
     {
         if (Interlocked.Exchange(ref _disposed, 1) == 0)

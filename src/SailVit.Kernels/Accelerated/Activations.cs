@@ -42,6 +42,8 @@ internal readonly struct GeluGradient : IAcceleratedOperator
         [call.TextIs(2, "tanh"u8) ? ActivationPass.Gradient<GeluTanh>(call) : ActivationPass.Gradient<GeluErf>(call)];
 
     public static void RunStock(in OperatorCall call) => StockOperators.Dispatch(call, Name, 1);
+
+    public static long[]?[] GradientSizes(in OperatorCall call) => [call.SizesAt(1)];
 }
 
 /// <summary>silu(self).</summary>
@@ -87,9 +89,10 @@ internal readonly unsafe struct SiluGradient : IAcceleratedOperator
                 return;
             }
         }
-        BackwardException.Keep("silu", new InvalidOperationException("libtorch's own kernel failed; its message is on standard error."));
         call.SetUndefined(1);
     }
+
+    public static long[]?[] GradientSizes(in OperatorCall call) => [call.SizesAt(1)];
 }
 
 /// <summary>One pass over all elements.</summary>

@@ -14,7 +14,7 @@ internal readonly unsafe struct FlashAttention : IAcceleratedOperator
     public static ReadOnlySpan<byte> Arguments => "TTTNNtn"u8;
 
     public static bool Serves(in OperatorCall call) => call.NumberAt(Dropout) == 0
-        && FlashArguments.Serve(call, Query, Mask) && double.IsFinite(call.OptionalNumberAt(Scale) ?? 1);
+        && FlashArguments.Serve(call, Query, Mask) && FlashArguments.IsScale(call.OptionalNumberAt(Scale));
 
     public static Tensor?[] Run(in OperatorCall call)
     {
@@ -48,7 +48,7 @@ internal readonly unsafe struct FlashAttentionBackward : IAcceleratedOperator
         && PlainTensor.TryView(call.HandleAt(GradOut), out var dy) && dy.DType == q.DType && dy.Sizes.SequenceEqual(q.Sizes)
         && PlainTensor.TryView(call.HandleAt(Output), out var y) && y.DType == q.DType && y.Sizes.SequenceEqual(q.Sizes)
         && PlainTensor.TryView(call.HandleAt(LogSumExp), out var lse) && lse.DType == DType.Float32 && lse.Sizes.SequenceEqual(q.Sizes[..3])
-        && double.IsFinite(call.OptionalNumberAt(Scale) ?? 1);
+        && FlashArguments.IsScale(call.OptionalNumberAt(Scale));
 
     public static Tensor?[] Run(in OperatorCall call)
     {
@@ -64,15 +64,14 @@ internal readonly unsafe struct FlashAttentionBackward : IAcceleratedOperator
     {
         nint mask = call.HandleAt(Mask), dq = 0, dk = 0, dv = 0;
         double scale = call.OptionalNumberAt(Scale) ?? 0;
-        int status = Shim.aoti_torch_cpu__scaled_dot_product_flash_attention_for_cpu_backward(
+        // After a failure the handles are 0.
+        _ = Shim.aoti_torch_cpu__scaled_dot_product_flash_attention_for_cpu_backward(
             call.HandleAt(GradOut), call.HandleAt(Query), call.HandleAt(Key), call.HandleAt(Value), call.HandleAt(Output), call.HandleAt(LogSumExp),
             call.NumberAt(Dropout), call.FlagAt(Causal) ? 1 : 0, mask != 0 ? &mask : null, call.OptionalNumberAt(Scale) is not null ? &scale : null, &dq, &dk, &dv);
-        if (status != 0)
-        {
-            BackwardException.Keep("scaled_dot_product_attention", new InvalidOperationException("libtorch's own kernel failed; its message is on standard error."));
-        }
         call.ReturnHandles(dq, dk, dv);
     }
+
+    public static long[]?[] GradientSizes(in OperatorCall call) => [call.SizesAt(Query), call.SizesAt(Key), call.SizesAt(Value)];
 }
 
 /// <summary>What both directions share.</summary>
@@ -90,6 +89,9 @@ internal static unsafe class FlashArguments
             && k.Size(0) == q.Size(0) && k.Size(1) == q.Size(1) && k.Size(3) == q.Size(3) && q.Size(3) <= AttentionCall.MaxWidth
             && (call.HandleAt(mask) == 0 || IsMask(call.HandleAt(mask), q, k));
     }
+
+    /// <summary>Whether the largest score can be had from a log-sum-exp, by division.</summary>
+    public static bool IsScale(double? scale) => scale is null or (> 1e-20 and < 1e20);
 
     public static AttentionCall Options(in OperatorCall call, int causal, int scale) =>
         new() { Layout = AttentionLayout.HeadsThenRows, Causal = call.FlagAt(causal), Scale = call.OptionalNumberAt(scale), WithLse = true, Training = true };

@@ -27,6 +27,9 @@ internal readonly struct MatrixProduct : IAcceleratedOperator
 
     public static void RunStock(in OperatorCall call) =>
         StockOperators.Return(call, Name, StockOperators.THSTensor_mm(call.HandleAt(0), call.HandleAt(1)));
+
+    public static long[]?[] GradientSizes(in OperatorCall call) =>
+        call.SizesAt(0) is [var m, _] && call.SizesAt(1) is [_, var n] ? [[m, n]] : [];
 }
 
 /// <summary>bmm(self [B, M, K], mat2 [B, K, N]): attention as nn.MultiheadAttention writes it out.</summary>
@@ -50,6 +53,9 @@ internal readonly struct BatchedMatrixProduct : IAcceleratedOperator
 
     public static void RunStock(in OperatorCall call) =>
         StockOperators.Return(call, Name, StockOperators.THSTensor_bmm(call.HandleAt(0), call.HandleAt(1)));
+
+    public static long[]?[] GradientSizes(in OperatorCall call) =>
+        call.SizesAt(0) is [var batch, var m, _] && call.SizesAt(1) is [_, _, var n] ? [[batch, m, n]] : [];
 
     /// <summary>Products of a range of the batch. The product's own loops run on this thread then: libtorch's pool does not nest.</summary>
     private readonly struct Batches(Operands operands) : ICpuKernel

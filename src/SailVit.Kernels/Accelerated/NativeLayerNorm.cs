@@ -68,7 +68,7 @@ internal readonly struct NativeLayerNormBackward : IAcceleratedOperator
     public static bool Serves(in OperatorCall call) =>
         NormArguments.TryRows(call, Input, Shape, out var x) && NormArguments.AreParameters(call, Weight, Bias, Shape)
         && PlainTensor.TryView(call.HandleAt(GradOut), out var dy) && dy.DType == DType.Float32 && dy.Sizes.SequenceEqual(x.Sizes)
-        && NormStatistics.Fit(call.HandleAt(Mean), x) && NormStatistics.Fit(call.HandleAt(Rstd), x) && NormArguments.IsWorthIt(x);
+        && NormStatistics.Fit(call, Mean, x, Shape) && NormStatistics.Fit(call, Rstd, x, Shape) && NormArguments.IsWorthIt(x);
 
     public static Tensor?[] Run(in OperatorCall call)
     {
@@ -86,6 +86,12 @@ internal readonly struct NativeLayerNormBackward : IAcceleratedOperator
     }
 
     public static void RunStock(in OperatorCall call) => StockOperators.Dispatch(call, Name, 3);
+
+    public static long[]?[] GradientSizes(in OperatorCall call)
+    {
+        var wanted = call.ListAt(Wanted);
+        return [(byte)wanted[0] != 0 ? call.SizesAt(Input) : null, (byte)wanted[1] != 0 ? call.SizesAt(Weight) : null, (byte)wanted[2] != 0 ? call.SizesAt(Bias) : null];
+    }
 }
 
 /// <summary>What both directions ask of their arguments.</summary>
@@ -112,8 +118,19 @@ internal static class NormArguments
 /// <summary>Between libtorch's statistics (mean and rstd apart) and those of the kernels (three floats per row: r, μ, rest of μ).</summary>
 internal static unsafe class NormStatistics
 {
-    public static bool Fit(nint handle, in TensorView x) =>
-        PlainTensor.TryView(handle, out var view) && view.DType == DType.Float32 && view.IsContiguous && view.Length > 0 && x.Length % view.Length == 0;
+    public static bool Fit(in OperatorCall call, int i, in TensorView x, int shape)
+    {
+        if (!PlainTensor.TryView(call.HandleAt(i), out var view) || view.DType != DType.Float32 || !view.IsContiguous)
+        {
+            return false;
+        }
+        long width = 1;
+        foreach (long size in call.ListAt(shape))
+        {
+            width *= size;
+        }
+        return view.Length * width == x.Length;
+    }
 
     public static void Split(in TensorView statistics, in TensorView mean, in TensorView rstd)
     {

@@ -14,14 +14,17 @@ internal interface IAcceleratedOperator
     /// <summary>Kinds of its arguments, see <see cref="OperatorCall"/>.</summary>
     static abstract ReadOnlySpan<byte> Arguments { get; }
 
-    /// <summary>Whether the kernel computes this call, and is the faster one. Changes nothing.</summary>
+    /// <summary>Whether the kernel computes this call. Changes nothing.</summary>
     static abstract bool Serves(in OperatorCall call);
 
     /// <summary>Results, null for an undefined one. Tensors made on the way are freed by the caller.</summary>
     static abstract Tensor?[] Run(in OperatorCall call);
 
-    /// <summary>libtorch's own kernel: takes the arguments over and leaves results.</summary>
+    /// <summary>libtorch's own kernel: takes the arguments over and leaves results, undefined ones if it fails.</summary>
     static abstract void RunStock(in OperatorCall call);
+
+    /// <summary>Sizes of results that libtorch may hand on as gradients; null for one that may be undefined.</summary>
+    static virtual long[]?[] GradientSizes(in OperatorCall call) => [];
 }
 
 /// <summary>Where libtorch enters. No exception leaves, and every call gets results.</summary>
@@ -55,44 +58,52 @@ internal static unsafe class OperatorEntry
 
     // Unmanaged entry points cannot be generic.
     [UnmanagedCallersOnly]
-    private static void Mm(ulong* stack, ulong arguments, ulong results) => Handle<MatrixProduct>(stack);
+    private static void Mm(ulong* stack, ulong arguments, ulong results) => Handle<MatrixProduct>(stack, AcceleratedOps.MatrixProducts);
 
     [UnmanagedCallersOnly]
-    private static void Bmm(ulong* stack, ulong arguments, ulong results) => Handle<BatchedMatrixProduct>(stack);
+    private static void Bmm(ulong* stack, ulong arguments, ulong results) => Handle<BatchedMatrixProduct>(stack, AcceleratedOps.MatrixProducts);
 
     [UnmanagedCallersOnly]
-    private static void LayerNorm(ulong* stack, ulong arguments, ulong results) => Handle<NativeLayerNorm>(stack);
+    private static void LayerNorm(ulong* stack, ulong arguments, ulong results) => Handle<NativeLayerNorm>(stack, AcceleratedOps.LayerNorm);
 
     [UnmanagedCallersOnly]
-    private static void LayerNormBackward(ulong* stack, ulong arguments, ulong results) => Handle<NativeLayerNormBackward>(stack);
+    private static void LayerNormBackward(ulong* stack, ulong arguments, ulong results) => Handle<NativeLayerNormBackward>(stack, AcceleratedOps.LayerNorm);
 
     [UnmanagedCallersOnly]
-    private static void Attention(ulong* stack, ulong arguments, ulong results) => Handle<FlashAttention>(stack);
+    private static void Attention(ulong* stack, ulong arguments, ulong results) => Handle<FlashAttention>(stack, AcceleratedOps.Attention);
 
     [UnmanagedCallersOnly]
-    private static void AttentionBackward(ulong* stack, ulong arguments, ulong results) => Handle<FlashAttentionBackward>(stack);
+    private static void AttentionBackward(ulong* stack, ulong arguments, ulong results) => Handle<FlashAttentionBackward>(stack, AcceleratedOps.Attention);
 
     [UnmanagedCallersOnly]
-    private static void Gelu(ulong* stack, ulong arguments, ulong results) => Handle<GeluForward>(stack);
+    private static void Gelu(ulong* stack, ulong arguments, ulong results) => Handle<GeluForward>(stack, AcceleratedOps.Activations);
 
     [UnmanagedCallersOnly]
-    private static void GeluBackward(ulong* stack, ulong arguments, ulong results) => Handle<GeluGradient>(stack);
+    private static void GeluBackward(ulong* stack, ulong arguments, ulong results) => Handle<GeluGradient>(stack, AcceleratedOps.Activations);
 
     [UnmanagedCallersOnly]
-    private static void Silu(ulong* stack, ulong arguments, ulong results) => Handle<SiluForward>(stack);
+    private static void Silu(ulong* stack, ulong arguments, ulong results) => Handle<SiluForward>(stack, AcceleratedOps.Activations);
 
     [UnmanagedCallersOnly]
-    private static void SiluBackward(ulong* stack, ulong arguments, ulong results) => Handle<SiluGradient>(stack);
+    private static void SiluBackward(ulong* stack, ulong arguments, ulong results) => Handle<SiluGradient>(stack, AcceleratedOps.Activations);
 
-    private static void Handle<TOperator>(ulong* stack) where TOperator : IAcceleratedOperator
+    private static void Handle<TOperator>(ulong* stack, AcceleratedOps group) where TOperator : IAcceleratedOperator
     {
         var call = new OperatorCall(stack, TOperator.Arguments);
         // Ops that a kernel calls on the way are libtorch's own, without a graph.
         using var below = BelowAutograd.Enter();
-        if (!TryRun<TOperator>(call))
+        if (OperatorTable.Installed.HasFlag(group) && TryRun<TOperator>(call))
+        {
+            return;
+        }
+        if (!AutogradEngine.IsRunning)
         {
             TOperator.RunStock(call);
+            return;
         }
+        var gradients = new Gradients(call, TOperator.GradientSizes(call));
+        TOperator.RunStock(call);
+        gradients.RefuseUndefined(call, TOperator.Name);
     }
 
     // A failure here (no memory for a workspace, say) is no reason to fail: libtorch's kernel gets the same arguments.

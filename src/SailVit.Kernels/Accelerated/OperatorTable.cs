@@ -2,28 +2,27 @@ using SailVit.Kernels.Interop;
 
 namespace SailVit.Kernels.Accelerated;
 
-/// <summary>Which kernels are registered, and on whose behalf.</summary>
+/// <summary>Which kernels are in use, and on whose behalf.</summary>
+/// <remarks>
+/// A kernel that was registered once stays so for the life of the process and, when nobody wants it, hands its calls on:
+/// libtorch does not guard its table against calls on other threads, and one that had already chosen the key of a kernel
+/// taken out meanwhile would end in an error. To add one is safe: libtorch writes the kernel before the bit that leads to it.
+/// </remarks>
 internal static unsafe class OperatorTable
 {
     private static readonly Lock Guard = new();
-    private static readonly Dictionary<AcceleratedOps, Group> Groups = new()
-    {
-        [AcceleratedOps.MatrixProducts] = new(OperatorEntry.AddMatrixProducts),
-        [AcceleratedOps.LayerNorm] = new(OperatorEntry.AddLayerNorm),
-        [AcceleratedOps.Attention] = new(OperatorEntry.AddAttention),
-        [AcceleratedOps.Activations] = new(OperatorEntry.AddActivations),
-    };
+    private static readonly Group[] Groups =
+    [
+        new(AcceleratedOps.MatrixProducts, OperatorEntry.AddMatrixProducts),
+        new(AcceleratedOps.LayerNorm, OperatorEntry.AddLayerNorm),
+        new(AcceleratedOps.Attention, OperatorEntry.AddAttention),
+        new(AcceleratedOps.Activations, OperatorEntry.AddActivations),
+    ];
 
-    public static AcceleratedOps Installed
-    {
-        get
-        {
-            lock (Guard)
-            {
-                return Groups.Where(g => g.Value.Users > 0).Aggregate(AcceleratedOps.None, (all, g) => all | g.Key);
-            }
-        }
-    }
+    // Read by every call.
+    private static volatile AcceleratedOps _installed;
+
+    public static AcceleratedOps Installed => _installed;
 
     public static void Add(AcceleratedOps ops)
     {
@@ -33,10 +32,10 @@ internal static unsafe class OperatorTable
         }
         lock (Guard)
         {
-            foreach (var group in Of(ops))
-            {
-                group.Add();
-            }
+            var groups = Of(ops);
+            Array.ForEach(groups, g => g.Register());
+            Array.ForEach(groups, g => g.Users++);
+            _installed |= ops;
         }
     }
 
@@ -44,48 +43,42 @@ internal static unsafe class OperatorTable
     {
         lock (Guard)
         {
-            foreach (var group in Of(ops))
-            {
-                group.Remove();
-            }
+            Array.ForEach(Of(ops), g => g.Users--);
+            _installed = Groups.Where(g => g.Users > 0).Aggregate(AcceleratedOps.None, (all, g) => all | g.Ops);
         }
     }
 
-    private static IEnumerable<Group> Of(AcceleratedOps ops) => Groups.Where(g => ops.HasFlag(g.Key)).Select(g => g.Value);
+    private static Group[] Of(AcceleratedOps ops) => [.. Groups.Where(g => ops.HasFlag(g.Ops))];
 
-    /// <summary>Kernels that come and go together.</summary>
-    private sealed class Group(Action<OperatorLibrary, OperatorLibrary> register)
+    /// <summary>Kernels that come together.</summary>
+    private sealed class Group(AcceleratedOps ops, Action<OperatorLibrary, OperatorLibrary> register)
     {
-        private OperatorLibrary[] _libraries = [];
+        private OperatorLibrary[]? _libraries;
 
-        public int Users { get; private set; }
+        public AcceleratedOps Ops => ops;
 
-        public void Add()
+        public int Users { get; set; }
+
+        public void Register()
         {
-            if (Users++ > 0)
+            if (_libraries is not null)
             {
                 return;
             }
+            // The key under autograd: what libtorch calls from here, with that key excluded, is its own kernel. The other
+            // one is for operators that libtorch's autograd dispatches past that key.
+            OperatorLibrary[] libraries = [new("ADInplaceOrView\0"u8), new("BackendSelect\0"u8)];
             try
             {
-                // The key under autograd: what libtorch calls from here, with that key excluded, is its own kernel. The other
-                // one is for operators that libtorch's autograd dispatches past that key.
-                _libraries = [new("ADInplaceOrView\0"u8), new("BackendSelect\0"u8)];
-                register(_libraries[0], _libraries[1]);
+                register(libraries[0], libraries[1]);
+                _libraries = libraries;
             }
-            catch
+            finally
             {
-                Remove();
-                throw;
-            }
-        }
-
-        public void Remove()
-        {
-            if (--Users == 0)
-            {
-                Array.ForEach(_libraries, l => l.Dispose());
-                _libraries = [];
+                if (_libraries is null)
+                {
+                    Array.ForEach(libraries, l => l.Dispose());
+                }
             }
         }
     }

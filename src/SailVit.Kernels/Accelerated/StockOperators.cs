@@ -24,6 +24,12 @@ internal static unsafe partial class StockOperators
     [LibraryImport(Library)] public static partial nint THSTensor_gelu(nint input);
     [LibraryImport(Library)] public static partial nint THSNN_layer_norm(nint input, long* shape, long dimensions, nint weight, nint bias, double eps);
 
+    [LibraryImport(Library)] private static partial nint THSTorch_get_and_reset_last_err();
+
+    /// <summary>Why the last call failed.</summary>
+    public static string TakeMessage() =>
+        Marshal.PtrToStringUTF8(THSTorch_get_and_reset_last_err()) ?? "libtorch's own kernel failed; its message is on standard error.";
+
     /// <summary>Hands all arguments on to the operator's own kernel.</summary>
     /// <returns>False if it failed; results are undefined tensors then, and the arguments are gone.</returns>
     public static bool Dispatch(in OperatorCall call, ReadOnlySpan<byte> name, int results)

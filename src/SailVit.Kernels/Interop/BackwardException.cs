@@ -69,7 +69,8 @@ public sealed class BackwardException : Exception
     internal static Tensor RefusedGradient(long[] sizes, ScalarType dtype)
     {
         bool underGrad = new StackTrace().GetFrames().Any(f => f.GetMethod() is { Name: "grad" } m && m.DeclaringType == typeof(autograd));
-        return (underGrad ? full(sizes, float.NaN, dtype) : empty(sizes, dtype, META)).DetachFromDisposeScope();
+        // Neither takes memory, the lack of which may be the failure.
+        return (underGrad ? full([], float.NaN, dtype).expand(sizes) : empty(sizes, dtype, META)).DetachFromDisposeScope();
     }
 
     /// <summary>Keeps the first failure of the pass: later ones follow from it.</summary>

@@ -37,6 +37,16 @@ internal readonly unsafe ref struct OperatorCall(ulong* stack, ReadOnlySpan<byte
         return handle == 0 || Shim.aoti_torch_new_tensor_handle(handle, &copy) != 0 ? null : TorchSharp.torch.Tensor.UnsafeCreateTensor(copy);
     }
 
+    /// <summary>Sizes of a tensor of any layout; null for an absent one.</summary>
+    public long[]? SizesAt(int i)
+    {
+        nint handle = HandleAt(i);
+        long rank;
+        long* sizes;
+        return handle != 0 && Shim.aoti_torch_get_dim(handle, &rank) == 0 && Shim.aoti_torch_get_sizes(handle, &sizes) == 0
+            ? new ReadOnlySpan<long>(sizes, (int)rank).ToArray() : null;
+    }
+
     public double NumberAt(int i) => BitConverter.UInt64BitsToDouble(stack[i]);
 
     public double? OptionalNumberAt(int i) => stack[i] == 0 ? null : *(double*)stack[i];
@@ -103,6 +113,17 @@ internal readonly unsafe ref struct OperatorCall(ulong* stack, ReadOnlySpan<byte
         {
             nint handle;
             _ = Shim.aoti_torch_new_uninitialized_tensor(&handle);
+            stack[i] = (ulong)handle;
+        }
+    }
+
+    /// <summary>Puts a tensor in the place of a result.</summary>
+    public void Replace(int i, Tensor result)
+    {
+        nint handle;
+        if (Shim.aoti_torch_new_tensor_handle(result.Handle, &handle) == 0)
+        {
+            _ = Shim.aoti_torch_delete_tensor_object((nint)stack[i]);
             stack[i] = (ulong)handle;
         }
     }

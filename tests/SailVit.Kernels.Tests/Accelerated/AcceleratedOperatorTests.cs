@@ -75,6 +75,22 @@ public sealed class AcceleratedOperatorTests : IDisposable
             randn(2, rows, 3, width), randn(2, rows, 3, width), randn(2, rows, 3, width));
     }
 
+    [Theory]
+    [InlineData(ScalarType.BFloat16, 197, 64)]
+    [InlineData(ScalarType.BFloat16, 40, 128)]
+    [InlineData(ScalarType.Float16, 197, 64)]
+    [InlineData(ScalarType.Float16, 40, 128)]
+    public void AttentionIn16Bits_MatchesReference(ScalarType dtype, long rows, long width)
+    {
+        Tensor Input() => randn(2, 3, rows, width).to(dtype);
+        Tensor[] inputs = [Input(), Input(), Input()];
+        var bias = randn(rows, rows).to(dtype);
+        var ran = AcceleratedCheck.Run("plain", x => scaled_dot_product_attention(x[0], x[1], x[2]), inputs);
+        Assert.All(ran, r => Assert.EndsWith(":cpu", r, StringComparison.Ordinal));
+        AcceleratedCheck.Run("causal", x => scaled_dot_product_attention(x[0], x[1], x[2], is_casual: true), inputs);
+        AcceleratedCheck.Run("bias", x => scaled_dot_product_attention(x[0], x[1], x[2], bias.to(x[0].dtype)), inputs);
+    }
+
     [Fact]
     public void Activations_MatchReference()
     {

@@ -48,8 +48,7 @@ public sealed class AcceleratorTests : IDisposable
         var reference = Run(float64);
         for (int i = 0; i < stock.Length; i++)
         {
-            // A chain of ops: errors of single elements add up by chance on either side.
-            Protocol.Check($"{kind}, result {i}", ours[i], stock[i], reference[i], new Tolerance { MaxFactor = 4, MeanFactor = 2 });
+            Protocol.Check($"{kind}, result {i}", ours[i], stock[i], reference[i]);
             Assert.True(Bits.Same(ours[i], again[i]));
             Assert.True(Bits.Same(restored[i], stock[i]));
         }
@@ -107,6 +106,29 @@ public sealed class AcceleratorTests : IDisposable
     }
 
     [Fact]
+    public async Task InstallAndDispose_WhileOtherThreadsCompute()
+    {
+        var x = randn(40, 40);
+        using var ending = new CancellationTokenSource();
+        var workers = Enumerable.Range(0, 3).Select(_ => Task.Run(() =>
+        {
+            using var noGrad = no_grad();
+            while (!ending.IsCancellationRequested)
+            {
+                using var scope = NewDisposeScope();
+                silu(gelu(layer_norm(x.mm(x), [40])));
+            }
+        })).ToArray();
+        for (int i = 0; i < 2000; i++)
+        {
+            Accelerator.Install().Dispose();
+        }
+        await ending.CancelAsync();
+        await Task.WhenAll(workers);
+        Assert.Equal(AcceleratedOps.None, Accelerator.Installed);
+    }
+
+    [Fact]
     public void ManyThreads_GetTheSameBits()
     {
         var (a, b) = (randn(150, 200), randn(200, 170));
@@ -117,39 +139,6 @@ public sealed class AcceleratorTests : IDisposable
             using var scope = NewDisposeScope();
             Assert.True(Bits.Same(a.mm(b), expected));
         });
-    }
-
-    [Fact]
-    public void TenThousandCalls_LeaveNothingBehind()
-    {
-        using var accelerator = Accelerator.Install();
-        var (x, w) = (randn(1, 72, 96).requires_grad_(), randn(96, 96).requires_grad_());
-        var (gamma, q) = (ones(96).requires_grad_(), randn(1, 2, 32, 16).requires_grad_());
-        void Step()
-        {
-            using var scope = NewDisposeScope();
-            // Served (attention) and handed on (the rest, by size).
-            (silu(gelu(layer_norm(linear(x, w), [96], gamma))).sum() + scaled_dot_product_attention(q, q, q).sum()).backward();
-        }
-        for (int i = 0; i < 500; i++)
-        {
-            Step();
-        }
-        long before = ResidentBytes();
-        for (int i = 0; i < 10_000; i++)
-        {
-            Step();
-        }
-        // 10,000 lost tensors of the smallest kind here would be 37 MB, lost handles alone 2.
-        Assert.InRange(ResidentBytes() - before, long.MinValue, 12 << 20);
-    }
-
-    private static long ResidentBytes()
-    {
-        GC.Collect();
-        GC.WaitForPendingFinalizers();
-        GC.Collect();
-        return Environment.WorkingSet;
     }
 
     private static (nn.Module Model, Func<Tensor, Tensor> Forward) Create(string kind)
