@@ -69,7 +69,7 @@ internal static class CommandLine
     {
         // A static constructor that needed libtorch.
         TypeInitializationException { InnerException: { } inner } => Describe(inner),
-        AggregateException { InnerExceptions.Count: 1 } several => Describe(several.InnerExceptions[0]),
+        AggregateException { InnerExceptions.Count: > 0 } several => Describe(several.InnerExceptions[0]),
         OutOfMemoryException => "out of memory; use a smaller --batch-size, smaller images or --dtype bfloat16.",
         // libtorch appends its own stack trace.
         ExternalException external => external.Message.Split('\n')[0],

@@ -36,6 +36,64 @@ public sealed class EvalVqaCommandTests : IDisposable
     }
 
     [Fact]
+    public void AModel_AnswersAndGoesOn()
+    {
+        string model = Model(), output = _folder.File("answers"), log = Path.Combine(output, "AI2D_TEST.answers.jsonl"), json = _folder.File("out.json");
+        string image = Convert.ToBase64String(File.ReadAllBytes(TestData.Image("coffee.png")));
+        string set = _folder.Write("AI2D_TEST.tsv", $"index\timage\tquestion\tA\tB\tanswer\n1\t{image}\tq\tred\tblue\tB\n2\t1\tq\tone\ttwo\tA\n3\t1\tr\tone\ttwo\tA\n");
+        string[] args = ["eval", "vqa", "--weights", model, "--data", set, "--output", output, "--json", json, "--max-new-tokens", "5", "--max-tiles", "2", "--batch-size", "2"];
+        var (exit, _, error) = Sailvit.Run(args);
+        Assert.True(exit == 0, error);
+        string all = File.ReadAllText(log), results = File.ReadAllText(json);
+        string[] lines = all.Split('\n', StringSplitOptions.RemoveEmptyEntries);
+        Assert.Equal(4, lines.Length);
+        Assert.StartsWith("<image>\nQuestion: q\nOptions:\nA. red", JsonDocument.Parse(lines[1]).RootElement.GetProperty("prompt").GetString(), StringComparison.Ordinal);
+
+        // Killed while it wrote the last answers: half a line and a whole one are gone, and only those are made again.
+        File.WriteAllText(log, string.Join('\n', lines[..3]) + "\n" + lines[3][..10]);
+        (exit, _, error) = Sailvit.Run(args);
+        Assert.True(exit == 0, error);
+        Assert.Equal(all, File.ReadAllText(log));
+        Assert.Equal(results, File.ReadAllText(json));
+        // Its answers can be scored by themselves.
+        (exit, _, error) = Sailvit.Run("eval", "vqa", "--data", set, "--answers", log, "--json", json);
+        Assert.True(exit == 0, error);
+        Assert.Equal(results, File.ReadAllText(json));
+        Fails("of other weights, questions or options", ["--weights", model, "--data", set, "--output", output, "--max-new-tokens", "6"]);
+        Fails("give them with --answers, or a model", "--data", set);
+        Fails("is no base64", "--weights", model, "--data", _folder.Write("AI2D_BAD.tsv", $"index\timage\tquestion\n1\t{new string('!', 99)}\tq\n"), "--output", output, "--max-new-tokens", "5");
+    }
+
+    [Fact]
+    public void Interrupted_KeepsTheAnswersAndGoesOn()
+    {
+        const int SigTerm = 15;
+        string model = Model(), set = _folder.Write("MMStar.tsv", "index\tquestion\tA\tB\tanswer\n" + string.Concat(Enumerable.Range(0, 60).Select(i => $"{i}\tq{i}\tred\tblue\tB\n")));
+        string[] Args(string output) => ["eval", "vqa", "--weights", model, "--data", set, "--output", _folder.File(output), "--max-new-tokens", "60"];
+        string Log(string output) => Path.Combine(_folder.File(output), "MMStar.answers.jsonl");
+        if (Sailvit.Kill(SigTerm, Log("some"), Args("some")) is { } killed)
+        {
+            Assert.Equal(130, killed.Exit);
+            Assert.Contains("answers are kept in", killed.Error, StringComparison.Ordinal);
+            Assert.InRange(File.ReadLines(Log("some")).Count(), 1, 60);
+        }
+        Assert.Equal(0, Sailvit.Run(Args("some")).Exit);
+        Assert.Equal(0, Sailvit.Run(Args("all")).Exit);
+        Assert.Equal(File.ReadAllText(Log("all")), File.ReadAllText(Log("some")));
+    }
+
+    private string Model()
+    {
+        string folder = _folder.File("model");
+        Directory.CreateDirectory(folder);
+        foreach (string file in (string[])[.. Directory.GetFiles(TestData.Golden("sailvl_qwen3_small")), .. Directory.GetFiles(Path.Combine(TestData.Root, "tokenizer"), "tokenizer*")])
+        {
+            File.Copy(file, Path.Combine(folder, Path.GetFileName(file)));
+        }
+        return folder;
+    }
+
+    [Fact]
     public void BadInput_IsOneLine()
     {
         string star = Set("MMStar.tsv"), good = _folder.Write("good.jsonl", "{\"index\": 1, \"answer\": \"B\"}\n{\"index\": 2, \"answer\": \"B\"}\n");
@@ -44,7 +102,6 @@ public sealed class EvalVqaCommandTests : IDisposable
         Fails("is given 1 times and --data 2", "--data", star, Set("AI2D_TEST.tsv"), "--answers", good);
         Fails("line 2 is no JSON object", "--data", star, "--answers", _folder.Write("bad.jsonl", "{\"index\": 1, \"answer\": \"B\"}\n{\"index\": \n"));
         Fails("1 of 2 questions have no answer: 2", "--data", star, "--answers", _folder.Write("few.jsonl", "{\"index\": 1, \"answer\": \"B\"}\n"));
-        Fails("no answers to score", "--data", star);
         Fails("marked by a judge", "--data", star, "--set", "MMVet", "--answers", good);
     }
 }

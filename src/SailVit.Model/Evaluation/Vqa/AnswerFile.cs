@@ -16,9 +16,21 @@ public static class AnswerFile
         {
             throw new ArgumentException($"{path}: there is no such file.");
         }
+        using var text = new StreamReader(path);
+        return Read(text, path, keys);
+    }
+
+    /// <summary>The same from a file that is open already.</summary>
+    /// <inheritdoc cref="Read(string, string[])"/>
+    /// <param name="text">The lines.</param>
+    /// <param name="path">Named in messages.</param>
+    /// <param name="keys">As above.</param>
+    public static IReadOnlyDictionary<string, string> Read(TextReader text, string path, params string[] keys)
+    {
+        ArgumentNullException.ThrowIfNull(text);
         var texts = new Dictionary<string, string>();
         int number = 0;
-        foreach (string line in File.ReadLines(path))
+        while (text.ReadLine() is { } line)
         {
             number++;
             // The first line of a file that eval vqa wrote says what run it is of.
@@ -26,8 +38,8 @@ public static class AnswerFile
             {
                 continue;
             }
-            var (index, text) = Parse(line, keys) ?? throw new ArgumentException($"{path}: line {number} is no JSON object with index and {string.Join(" or ", keys)}.");
-            texts[index] = text;
+            var (index, said) = Parse(line, keys) ?? throw new ArgumentException($"{path}: line {number} is no JSON object with index and {string.Join(" or ", keys)}.");
+            texts[index] = said;
         }
         return texts;
     }
