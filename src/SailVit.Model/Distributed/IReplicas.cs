@@ -24,6 +24,10 @@ public interface IReplicas : IDisposable
 
     /// <summary>Returns when all replicas have come here.</summary>
     void Barrier();
+
+    /// <summary>The work is done: leaves the others in good order. A replica that ends without it failed, and whoever started
+    /// the replicas ends the others.</summary>
+    void Complete();
 }
 
 /// <summary>One process that trains alone.</summary>
@@ -46,6 +50,9 @@ public sealed class SingleReplica : IReplicas
 
     /// <inheritdoc/>
     public void Barrier() { }
+
+    /// <inheritdoc/>
+    public void Complete() { }
 
     /// <inheritdoc/>
     public void Dispose() { }

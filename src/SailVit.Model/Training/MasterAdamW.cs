@@ -1,5 +1,6 @@
 using SailVit.Kernels;
 using SailVit.Model.Checkpoints;
+using SailVit.Model.Distributed;
 using TorchSharp.Modules;
 using static TorchSharp.torch;
 
@@ -17,23 +18,28 @@ public sealed record TrainedGroup(string Name, IReadOnlyList<(string Name, Param
 /// A step of 1e-5 of a weight is below bfloat16's resolution (2⁻⁸): without masters, late training would stand still.
 /// Gradients are summed in float32 over the micro-batches of a step. A parameter that got no gradient has one of zeros, so
 /// that replicas with and without images make the same step.
+/// Sharded, each replica keeps moments and masters of its share of the parameters only, updates those, and sends them round
+/// (ZeRO stage 1, Rajbhandari et al. 2020, arXiv 1910.02054).
 /// Source: Micikevicius et al. 2018, arXiv 1710.03740, §3.1; Loshchilov and Hutter 2019, algorithm 2.
 /// </remarks>
 public sealed class MasterAdamW : IDisposable
 {
     private readonly List<Slot> _slots = [];
     private readonly AdamWOptions _options;
+    private readonly IReplicas? _shards;
 
     /// <summary>Makes the state of all trainable parameters; moments begin at zero.</summary>
     /// <param name="groups">Parameters that require no gradient are left out.</param>
     /// <param name="beta1">Decay of the gradient's average.</param>
     /// <param name="beta2">Decay of the squared gradient's average.</param>
     /// <param name="eps">Added to the denominator.</param>
+    /// <param name="shards">Replicas that share the state; null where each has all of it.</param>
     /// <exception cref="ArgumentException">Nothing is trainable, or a name stands twice.</exception>
-    public MasterAdamW(IReadOnlyList<TrainedGroup> groups, double beta1 = 0.9, double beta2 = 0.999, double eps = 1e-8)
+    public MasterAdamW(IReadOnlyList<TrainedGroup> groups, double beta1 = 0.9, double beta2 = 0.999, double eps = 1e-8, IReplicas? shards = null)
     {
         ArgumentNullException.ThrowIfNull(groups);
         _options = new(0, beta1, beta2, eps);
+        _shards = shards is { Count: > 1 } ? shards : null;
         Groups = groups;
         var names = new HashSet<string>();
         foreach (var group in groups)
@@ -47,6 +53,7 @@ public sealed class MasterAdamW : IDisposable
                 _slots.Add(new Slot(name, parameter, group));
             }
         }
+        AssignOwners();
         if (_slots.Count == 0)
         {
             throw new ArgumentException("No parameter requires a gradient: there is nothing to train.", nameof(groups));
@@ -60,7 +67,34 @@ public sealed class MasterAdamW : IDisposable
     public long Steps { get; private set; }
 
     /// <summary>Number of trained elements.</summary>
-    public long ParameterCount => _slots.Sum(s => s.Master.numel());
+    public long ParameterCount => _slots.Sum(s => s.Count);
+
+    private IEnumerable<Slot> Owned => _slots.Where(s => s.Owner == (_shards?.Rank ?? 0));
+
+    // Largest first, each to the replica that has least so far: the same everywhere.
+    private void AssignOwners()
+    {
+        var load = new long[_shards?.Count ?? 1];
+        foreach (var slot in _slots.OrderByDescending(s => s.Count))
+        {
+            slot.Owner = Array.IndexOf(load, load.Min());
+            load[slot.Owner] += slot.Count;
+        }
+        foreach (var slot in Owned)
+        {
+            slot.Allocate();
+        }
+    }
+
+    // Parameters of all shards, each from its owner.
+    private void Publish()
+    {
+        foreach (var slot in _slots)
+        {
+            slot.Publish();
+            _shards?.Broadcast([slot.Parameter], slot.Owner);
+        }
+    }
 
     /// <summary>Takes the gradients that a backward pass left and adds them to those of the step.</summary>
     public void Accumulate() => _slots.ForEach(s => s.Accumulate());
@@ -88,24 +122,24 @@ public sealed class MasterAdamW : IDisposable
     {
         Steps++;
         using var noGrad = no_grad();
-        foreach (var group in _slots.GroupBy(s => (s.Group.LearningRate, s.WeightDecay)))
+        foreach (var group in Owned.GroupBy(s => (s.Group.LearningRate, s.WeightDecay)))
         {
             var slots = group.ToList();
             functional.adamw_(slots.ConvertAll(s => s.Master), slots.ConvertAll(s => s.Gradient), slots.ConvertAll(s => s.Average), slots.ConvertAll(s => s.Square),
                 null, Steps, _options with { lr = group.Key.LearningRate * factor, weight_decay = group.Key.WeightDecay });
         }
-        _slots.ForEach(s => s.Publish());
+        Publish();
         DropGradients();
     }
 
     /// <summary>Forgets the gradients of a step that will not be made.</summary>
     public void DropGradients() => _slots.ForEach(s => s.DropGradient());
 
-    /// <summary>Masters and moments by name, for a checkpoint; the tensors stay this optimizer's.</summary>
+    /// <summary>Masters and moments by name (sharded, this replica's), for a checkpoint; the tensors stay this optimizer's.</summary>
     public IReadOnlyDictionary<string, Tensor> State()
     {
         var state = new Dictionary<string, Tensor>();
-        foreach (var slot in _slots)
+        foreach (var slot in Owned)
         {
             state.Add($"master.{slot.Name}", slot.Master);
             state.Add($"average.{slot.Name}", slot.Average);
@@ -126,53 +160,58 @@ public sealed class MasterAdamW : IDisposable
         {
             if (!state.TryGetValue(name, out var saved) || !saved.shape.SequenceEqual(tensor.shape))
             {
-                throw new CheckpointException($"The optimizer's state {(saved is null ? $"has no {name}" : $"has {name} of shape [{string.Join(", ", saved.shape)}], the model [{string.Join(", ", tensor.shape)}]")}; it belongs to another model or another choice of trainable parts.");
+                throw new CheckpointException($"The optimizer's state {(saved is null ? $"has no {name}" : $"has {name} of shape [{string.Join(", ", saved.shape)}], the model [{string.Join(", ", tensor.shape)}]")}; it belongs to another model, another choice of trainable parts or another number of replicas.");
             }
             tensor.copy_(saved);
         }
         Steps = steps;
-        _slots.ForEach(s => s.Publish());
+        Publish();
     }
 
-    /// <summary>The master weights by the parameters' names.</summary>
-    public IReadOnlyDictionary<string, Tensor> Masters => _slots.ToDictionary(s => s.Name, s => s.Master);
+    /// <summary>The master weights by the parameters' names; sharded, this replica's.</summary>
+    public IReadOnlyDictionary<string, Tensor> Masters => Owned.ToDictionary(s => s.Name, s => s.Master);
 
     /// <inheritdoc/>
     public void Dispose() => _slots.ForEach(s => s.Dispose());
 
     private sealed class Slot : IDisposable
     {
-        private readonly Parameter _parameter;
-        private Tensor? _gradient;
+        private Tensor? _gradient, _master, _average, _square;
 
-        public Slot(string name, Parameter parameter, TrainedGroup group)
-        {
-            using var noGrad = no_grad();
-            Name = name;
-            _parameter = parameter;
-            Group = group;
-            Master = parameter.dtype == ScalarType.Float32 ? parameter : parameter.detach().to(float32).DetachFromDisposeScope();
-            Average = zeros_like(Master).DetachFromDisposeScope();
-            Square = zeros_like(Master).DetachFromDisposeScope();
-        }
+        public Slot(string name, Parameter parameter, TrainedGroup group) => (Name, Parameter, Group) = (name, parameter, group);
 
         public string Name { get; }
 
+        public Parameter Parameter { get; }
+
         public TrainedGroup Group { get; }
 
-        public double WeightDecay => _parameter.dim() < 2 ? 0 : Group.WeightDecay;
+        /// <summary>Rank of the replica that keeps the state.</summary>
+        public int Owner { get; set; }
 
-        public Tensor Master { get; }
+        public long Count => Parameter.numel();
 
-        public Tensor Average { get; }
+        public double WeightDecay => Parameter.dim() < 2 ? 0 : Group.WeightDecay;
 
-        public Tensor Square { get; }
+        public Tensor Master => _master ?? throw new InvalidOperationException($"The state of {Name} is another replica's.");
 
-        public Tensor Gradient => _gradient ??= zeros_like(Master).DetachFromDisposeScope();
+        public Tensor Average => _average!;
+
+        public Tensor Square => _square!;
+
+        public Tensor Gradient => _gradient ??= zeros(Parameter.shape, float32).DetachFromDisposeScope();
+
+        public void Allocate()
+        {
+            using var noGrad = no_grad();
+            _master = Parameter.dtype == ScalarType.Float32 ? Parameter : Parameter.detach().to(float32).DetachFromDisposeScope();
+            _average = zeros_like(_master).DetachFromDisposeScope();
+            _square = zeros_like(_master).DetachFromDisposeScope();
+        }
 
         public void Accumulate()
         {
-            if (_parameter.grad is not { } gradient)
+            if (Parameter.grad is not { } gradient)
             {
                 return;
             }
@@ -187,32 +226,32 @@ public sealed class MasterAdamW : IDisposable
                 _gradient.add_(gradient);
             }
             gradient.Dispose();
-            _parameter.grad = null;
+            Parameter.grad = null;
         }
 
         public void DropGradient()
         {
             _gradient?.Dispose();
             _gradient = null;
-            _parameter.grad = null;
+            Parameter.grad = null;
         }
 
         public void Publish()
         {
-            if (!ReferenceEquals(Master, _parameter))
+            if (_master is not null && !ReferenceEquals(_master, Parameter))
             {
-                _parameter.copy_(Master);
+                Parameter.copy_(_master);
             }
         }
 
         public void Dispose()
         {
             DropGradient();
-            Average.Dispose();
-            Square.Dispose();
-            if (!ReferenceEquals(Master, _parameter))
+            _average?.Dispose();
+            _square?.Dispose();
+            if (!ReferenceEquals(_master, Parameter))
             {
-                Master.Dispose();
+                _master?.Dispose();
             }
         }
     }

@@ -22,6 +22,9 @@ internal sealed class ToyModel : IDisposable
         Head = nn.Parameter(randn([Vocabulary, Width], generator: generator).mul(0.3).to(dtype));
     }
 
+    /// <summary>Whether the loss draws from torch's own generator: a resumed run must draw the same.</summary>
+    public bool Noise { get; init; } = true;
+
     public Parameter Embedding { get; }
 
     public Parameter Head { get; }
@@ -32,8 +35,7 @@ internal sealed class ToyModel : IDisposable
     {
         long count = batch.Ids.numel();
         var hidden = Embedding[batch.Ids.narrow(0, 0, count - 1)];
-        // Noise from torch's own generator: a resumed run must draw the same.
-        hidden = hidden + (randn_like(hidden) * 0.01);
+        hidden = Noise ? hidden + (randn_like(hidden) * 0.01) : hidden;
         return functional.linear_cross_entropy(hidden, Head, batch.Labels.narrow(0, 1, count - 1), batch.Weights.narrow(0, 1, count - 1));
     }
 
