@@ -75,7 +75,7 @@ internal static class ChatCommand
             Converse(session, images, interrupt.Token);
             return 0;
         }
-        question ??= Console.In.ReadToEnd().Trim();
+        question = (question ?? Console.In.ReadToEnd()).Trim();
         if (question.Length == 0)
         {
             throw new ArgumentException("there is no question; give it as an argument or on standard input.");

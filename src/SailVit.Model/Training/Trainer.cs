@@ -97,7 +97,9 @@ public sealed class Trainer : IDisposable
         long saved = Step;
         while (Step < _options.Schedule.Steps && !Cancelled(cancel))
         {
-            report?.Invoke(MakeStep());
+            // Not as the argument of a conditional call, which without a listener would not be evaluated.
+            var step = MakeStep();
+            report?.Invoke(step);
             if (Step % _options.CheckpointEvery == 0)
             {
                 Save();

@@ -20,7 +20,7 @@ public sealed class FuzzTests : IDisposable
     private byte[] Mutate(byte[] whole, int within)
     {
         var bytes = whole.ToList();
-        for (int k = _random.Next(1, 6); k > 0; k--)
+        for (int k = _random.Next(1, 6); k > 0 && bytes.Count > 1; k--)
         {
             int at = _random.Next(Math.Min(within, bytes.Count));
             switch (_random.Next(5))
