@@ -55,7 +55,7 @@ internal sealed class ChatSession : IDisposable
         var prompt = _template.Encode(messages, [.. tiles.Select(t => t.Count)], addGenerationPrompt: true);
         var transform = new ImageTransform(_tiling.TileSize, _tiling.TileSize);
         var pixels = tiles.Count == 0 ? null : transform.ToBytes([.. tiles.SelectMany(t => t)]);
-        var stream = new IncrementalText(_tokenizer);
+        var stream = new IncrementalDecoder(_tokenizer);
         var answer = new System.Text.StringBuilder();
         _model.Generate([new MultimodalPrompt(prompt.Ids, pixels)], _options, (_, id) => Say(stream.Push(id)), cancel);
         Say(stream.Flush());

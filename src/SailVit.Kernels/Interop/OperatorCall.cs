@@ -170,7 +170,7 @@ internal readonly unsafe ref struct OperatorCall(ulong* stack, ReadOnlySpan<byte
 }
 
 /// <summary>Tensors whose elements lie where their strides say, as the kernels need them.</summary>
-internal static unsafe class PlainTensor
+internal static unsafe partial class PlainTensor
 {
     /// <summary>Reads a tensor; false for one that is sparse, has no memory, or stands for the negative of its memory.</summary>
     public static bool TryView(nint handle, out TensorView view)
@@ -183,11 +183,13 @@ internal static unsafe class PlainTensor
             return false;
         }
         view = new TensorView(handle);
-        return view.DeviceType == 0 && (view.Data != null || view.Length == 0) && (HasUnitStride(view) || !IsNegative(handle));
+        return view.DeviceType == 0 && (view.Data != null || view.Length == 0) && (HasUnitStride(view) || THSTensor_is_neg(handle) == 0);
     }
 
     // A negative view is one of imaginary parts: no two of its elements are neighbours.
     private static bool HasUnitStride(in TensorView view) => view.Strides.Contains(1);
 
-    private static bool IsNegative(nint handle) => TensorVersion.Call("aten::is_neg\0"u8, handle) != 0;
+    // TorchSharp's own: aten::is_neg through the dispatcher answered wrongly from beneath autograd.
+    [LibraryImport("LibTorchSharp")]
+    private static partial byte THSTensor_is_neg(nint tensor);
 }

@@ -161,8 +161,8 @@ public sealed class AcceleratorTests : IDisposable
     private sealed class SmallVisionTransformer : nn.Module<Tensor, Tensor>
     {
         private const long C = 96, H = 4;
-        private readonly TorchSharp.Modules.LayerNorm norm1 = nn.LayerNorm(C), norm2 = nn.LayerNorm(C);
-        private readonly TorchSharp.Modules.Linear qkv = nn.Linear(C, 3 * C), proj = nn.Linear(C, C), fc1 = nn.Linear(C, 4 * C), fc2 = nn.Linear(4 * C, C);
+        private readonly TorchSharp.Modules.LayerNorm _norm1 = nn.LayerNorm(C), _norm2 = nn.LayerNorm(C);
+        private readonly TorchSharp.Modules.Linear _qkv = nn.Linear(C, 3 * C), _proj = nn.Linear(C, C), _fc1 = nn.Linear(C, 4 * C), _fc2 = nn.Linear(4 * C, C);
 
         public SmallVisionTransformer() : base(nameof(SmallVisionTransformer)) => RegisterComponents();
 
@@ -171,9 +171,9 @@ public sealed class AcceleratorTests : IDisposable
             x = x.transpose(0, 1); // [N, B, C] → [B, N, C]
             for (int block = 0; block < 2; block++)
             {
-                var parts = qkv.call(norm1.call(x)).view(x.shape[0], x.shape[1], 3, H, C / H).permute(2, 0, 3, 1, 4).unbind(0);
-                x = x + proj.call(scaled_dot_product_attention(parts[0], parts[1], parts[2]).transpose(1, 2).reshape(x.shape));
-                x = x + fc2.call(gelu(fc1.call(norm2.call(x))));
+                var parts = _qkv.call(_norm1.call(x)).view(x.shape[0], x.shape[1], 3, H, C / H).permute(2, 0, 3, 1, 4).unbind(0);
+                x = x + _proj.call(scaled_dot_product_attention(parts[0], parts[1], parts[2]).transpose(1, 2).reshape(x.shape));
+                x = x + _fc2.call(gelu(_fc1.call(_norm2.call(x))));
             }
             return x;
         }

@@ -50,7 +50,7 @@ public sealed class TokenizerTests
     [Fact]
     public void AStreamHoldsBackWhatIsNoCharacterYet()
     {
-        var stream = new IncrementalText(Small);
+        var stream = new IncrementalDecoder(Small);
         const string Text = "red 🙂图 é!";
         var pieces = Small.Encode(Text).Select(stream.Push).ToList();
         Assert.Equal(Text, string.Concat(pieces) + stream.Flush());

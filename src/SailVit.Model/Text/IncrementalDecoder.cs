@@ -2,7 +2,7 @@ namespace SailVit.Model.Text;
 
 /// <summary>Turns tokens into text as they come, holding back bytes of a character that is not complete.</summary>
 /// <param name="tokenizer">Whose tokens they are.</param>
-public sealed class IncrementalText(ITextTokenizer tokenizer)
+public sealed class IncrementalDecoder(ITextTokenizer tokenizer)
 {
     // A character of UTF-8 has at most four bytes, each perhaps a token; more were never going to become one.
     private const int MostHeld = 4;
