@@ -19,6 +19,7 @@ internal sealed class RotaryBench : IOpBench
             var angle = outer(arange(Tokens, dtype: float32), pow(1e6, arange(Width / 2, dtype: float32) * (-2.0 / Width)));
             return [Inputs.Normal(dtype, Tokens, Heads, Width), angle.cos(), angle.sin(), arange(Tokens, dtype: int64)];
         },
+        Differentiable = [true, false, false, false],
         Ours = t => [functional.rotary_embedding(t[0], t[1], t[2], t[3])],
         Stock = t => [Stock(t[0], t[1], t[2], t[3])],
         Baseline = "index_select, chunk, mul, add, cat",
