@@ -113,6 +113,36 @@ public sealed class SwiGluTests
         Determinism.CheckThreads("swiglu", Work);
     }
 
+    // Beyond the last cache, results are stored past it.
+    [Theory]
+    [InlineData(ScalarType.Float32, 1024)]
+    [InlineData(ScalarType.BFloat16, 2048)]
+    [InlineData(ScalarType.Float16, 2048)]
+    public void LargeTensors_GiveTheBitsOfTheirParts(ScalarType dtype, int rows)
+    {
+        using var scope = NewDisposeScope();
+        using var g = new Generator(26);
+        var inputs = Array.ConvertAll(new Tensor[3], _ => randn([rows, 2880], generator: g).to(dtype));
+        foreach (var width in Cpu.Available)
+        {
+            using var use = Cpu.Use(width);
+            var whole = Run(0, rows);
+            for (int part = 0; part < 4; part++)
+            {
+                var expected = Run(part * rows / 4, rows / 4);
+                Assert.All(Enumerable.Range(0, 3), i => Assert.True(whole[i].narrow(0, part * rows / 4, rows / 4).Equals(expected[i])));
+            }
+        }
+
+        Tensor[] Run(long first, long count)
+        {
+            var leaves = Array.ConvertAll(inputs[..2], t => t.narrow(0, first, count).detach().requires_grad_());
+            var y = functional.swiglu(leaves[0], leaves[1]);
+            y.backward([inputs[2].narrow(0, first, count)]);
+            return [y.detach(), leaves[0].grad!, leaves[1].grad!];
+        }
+    }
+
     [Fact]
     public void BadArguments_AreNamed()
     {

@@ -25,6 +25,10 @@ internal unsafe interface IElement
     /// <summary>Stores what <see cref="LoadPair"/> loads.</summary>
     static virtual void StorePair<S, V>(void* p, long i, V first, V second) where S : struct, ISimd<V> where V : unmanaged =>
         throw new NotSupportedException("No tensor of this type is an operand of an element-wise function.");
+
+    /// <summary>The same past the cache; the address must be aligned to V's size.</summary>
+    static virtual void StorePairNonTemporal<S, V>(void* p, long i, V first, V second) where S : struct, ISimd<V> where V : unmanaged =>
+        throw new NotSupportedException("No tensor of this type is an operand of an element-wise function.");
 }
 
 internal readonly unsafe struct F32 : IElement
@@ -52,6 +56,13 @@ internal readonly unsafe struct F32 : IElement
         S.Store((float*)p + i, first);
         S.Store((float*)p + i + S.Width, second);
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StorePairNonTemporal<S, V>(void* p, long i, V first, V second) where S : struct, ISimd<V> where V : unmanaged
+    {
+        S.StoreNonTemporal((float*)p + i, first);
+        S.StoreNonTemporal((float*)p + i + S.Width, second);
+    }
 }
 
 internal readonly unsafe struct Bf16 : IElement, IHighHalf
@@ -73,6 +84,10 @@ internal readonly unsafe struct Bf16 : IElement, IHighHalf
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void StorePair<S, V>(void* p, long i, V first, V second) where S : struct, ISimd<V> where V : unmanaged =>
         Element16.StorePair<S, V, Bf16>((ushort*)p + i, first, second);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StorePairNonTemporal<S, V>(void* p, long i, V first, V second) where S : struct, ISimd<V> where V : unmanaged =>
+        S.StoreNonTemporal((float*)((ushort*)p + i), Element16.Pair<S, V, Bf16>(first, second));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V Widen<S, V>(V high) where S : struct, ISimd<V> where V : unmanaged => high;
@@ -106,6 +121,10 @@ internal readonly unsafe struct F16 : IElement, IHighHalf
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void StorePair<S, V>(void* p, long i, V first, V second) where S : struct, ISimd<V> where V : unmanaged =>
         Element16.StorePair<S, V, F16>((ushort*)p + i, first, second);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StorePairNonTemporal<S, V>(void* p, long i, V first, V second) where S : struct, ISimd<V> where V : unmanaged =>
+        S.StoreNonTemporal((float*)((ushort*)p + i), Element16.Pair<S, V, F16>(first, second));
 
     // Shift exponent and mantissa into place and rescale by 2^112: exact, subnormals included. Infinity and NaN have
     // the largest exponent, here 2^16, and need float32's own.

@@ -36,5 +36,10 @@ internal static unsafe class Element16
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void StorePair<S, V, H>(ushort* p, V even, V odd) where S : struct, ISimd<V> where V : unmanaged where H : struct, IHighHalf =>
-        S.Store((float*)p, S.Or(S.ShiftRight(H.Round<S, V>(even), 16), S.And(H.Round<S, V>(odd), S.Bits(High))));
+        S.Store((float*)p, Pair<S, V, H>(even, odd));
+
+    /// <summary>Both in one vector, as they lie in memory.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V Pair<S, V, H>(V even, V odd) where S : struct, ISimd<V> where V : unmanaged where H : struct, IHighHalf =>
+        S.Or(S.ShiftRight(H.Round<S, V>(even), 16), S.And(H.Round<S, V>(odd), S.Bits(High)));
 }
