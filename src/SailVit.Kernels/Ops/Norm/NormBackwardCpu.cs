@@ -93,7 +93,8 @@ internal unsafe struct NormBackward<T, R, N>(NormBackwardArgs args) : ICpuKernel
             ? RowStatistics.Of<S, V, N>(RowLoad.Widen<S, V, R>(x, n, buffer), n, _a.Eps)
             : RowStatistics.Load<N>(_a.Statistics, row);
         bool inputWanted = _a.Dx != null || _a.DResidual != null;
-        var (g, gx) = inputWanted ? RowSum.Over<S, V, Terms>(new(x, dy, _a.Gamma, statistics), n) : default;
+        var (g, gx) = inputWanted ? RowSum.Over<S, V, Terms>(new(x, dy, _a.Gamma, statistics.Mean), n) : default;
+        float r = statistics.Rstd;
         return new()
         {
             X = x,
@@ -101,9 +102,12 @@ internal unsafe struct NormBackward<T, R, N>(NormBackwardArgs args) : ICpuKernel
             DSum = _a.DSum == null ? null : _a.DSum + (row * _a.DSumStride * R.Size),
             Dx = _a.Dx == null ? null : _a.Dx + (row * n * T.Size),
             DResidual = _a.DResidual == null ? null : _a.DResidual + (row * n * R.Size),
-            Statistics = statistics,
+            Mean = statistics.Mean,
+            Rstd = r,
+            // Nothing times an infinite r, of a row without any deviation, would be NaN.
+            Shift = statistics.MeanRest == 0 ? 0 : -statistics.MeanRest * r,
             MeanG = g / n,
-            MeanGx = gx / n,
+            MeanGx = (gx - (statistics.MeanRest * g)) * r / n,
         };
     }
 
@@ -134,12 +138,12 @@ internal unsafe struct NormBackward<T, R, N>(NormBackwardArgs args) : ICpuKernel
         V b0 = LoadBeta<S, V>(dBeta + i), b1 = LoadBeta<S, V>(dBeta + i1), b2 = LoadBeta<S, V>(dBeta + i2), b3 = LoadBeta<S, V>(dBeta + i3);
         for (Row* row = rows; row < rows + count; row++)
         {
-            RowStatistics statistics = row->Statistics;
-            float meanG = row->MeanG, meanGx = row->MeanGx;
-            Element<S, V>(row, statistics, meanG, meanGx, i, gamma0, ref g0, ref b0);
-            Element<S, V>(row, statistics, meanG, meanGx, i1, gamma1, ref g1, ref b1);
-            Element<S, V>(row, statistics, meanG, meanGx, i2, gamma2, ref g2, ref b2);
-            Element<S, V>(row, statistics, meanG, meanGx, i3, gamma3, ref g3, ref b3);
+            V mean = S.Create(row->Mean), rstd = S.Create(row->Rstd), shift = S.Create(row->Shift);
+            V meanG = S.Create(row->MeanG), meanGx = S.Create(row->MeanGx);
+            Element<S, V>(row, mean, rstd, shift, meanG, meanGx, i, gamma0, ref g0, ref b0);
+            Element<S, V>(row, mean, rstd, shift, meanG, meanGx, i1, gamma1, ref g1, ref b1);
+            Element<S, V>(row, mean, rstd, shift, meanG, meanGx, i2, gamma2, ref g2, ref b2);
+            Element<S, V>(row, mean, rstd, shift, meanG, meanGx, i3, gamma3, ref g3, ref b3);
         }
         Store<S, V>(dGamma + i, dBeta + i, g0, b0);
         Store<S, V>(dGamma + i1, dBeta + i1, g1, b1);
@@ -153,27 +157,30 @@ internal unsafe struct NormBackward<T, R, N>(NormBackwardArgs args) : ICpuKernel
         V gamma = S.Load(_a.Gamma + i), g = S.Load(dGamma), b = LoadBeta<S, V>(dBeta);
         for (Row* row = rows; row < rows + count; row++)
         {
-            Element<S, V>(row, row->Statistics, row->MeanG, row->MeanGx, i, gamma, ref g, ref b);
+            V mean = S.Create(row->Mean), rstd = S.Create(row->Rstd), shift = S.Create(row->Shift);
+            Element<S, V>(row, mean, rstd, shift, S.Create(row->MeanG), S.Create(row->MeanGx), i, gamma, ref g, ref b);
         }
         Store<S, V>(dGamma, dBeta, g, b);
     }
 
     // By value what the row's own stores might otherwise seem to change.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Element<S, V>(Row* row, RowStatistics statistics, float meanG, float meanGx, long i, V gamma, ref V dGamma, ref V dBeta)
+    private static void Element<S, V>(Row* row, V mean, V rstd, V shift, V meanG, V meanGx, long i, V gamma, ref V dGamma, ref V dBeta)
         where S : struct, ISimd<V>
         where V : unmanaged
     {
-        var normalised = statistics.Normalise<S, V, N>(R.Load<S, V>(row->X, i));
+        var x = R.Load<S, V>(row->X, i);
+        var normalised = N.Centers ? S.Fma(S.Sub(x, mean), rstd, shift) : S.Mul(x, rstd);
         var dy = T.Load<S, V>(row->Dy, i);
         dGamma = S.Fma(dy, normalised, dGamma);
         var g = S.Mul(dy, gamma);
         if (N.Centers)
         {
             dBeta = S.Add(dy, dBeta);
-            g = S.Sub(g, S.Create(meanG));
+            // Before anything is rounded: at width 1 nothing must be left.
+            g = S.Sub(g, meanG);
         }
-        var gradient = S.Mul(S.NegFma(normalised, S.Create(meanGx), g), S.Create(statistics.Rstd));
+        var gradient = S.Mul(S.NegFma(normalised, meanGx, g), rstd);
         if (row->DSum != null)
         {
             gradient = S.Add(gradient, R.Load<S, V>(row->DSum, i));
@@ -205,22 +212,28 @@ internal unsafe struct NormBackward<T, R, N>(NormBackwardArgs args) : ICpuKernel
     private struct Row
     {
         public byte* X, Dy, DSum, Dx, DResidual;
-        public RowStatistics Statistics;
-        public float MeanG, MeanGx;
+
+        // x̂ = (x − Mean)·Rstd + Shift.
+        public float Mean, Rstd, Shift, MeanG, MeanGx;
     }
 
-    /// <summary>Σ g and Σ g·x̂ of a row.</summary>
-    private readonly struct Terms(byte* x, byte* dy, float* gamma, RowStatistics statistics) : IRowTerms
+    /// <summary>Σ g and Σ g·(x − mean) of a row.</summary>
+    private readonly struct Terms(byte* x, byte* dy, float* gamma, float mean) : IRowTerms
     {
         private readonly byte* _x = x, _dy = dy;
         private readonly float* _gamma = gamma;
-        private readonly RowStatistics _statistics = statistics;
+        private readonly float _mean = mean;
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public void Add<S, V>(long i, ref V first, ref V second) where S : struct, ISimd<V> where V : unmanaged
         {
             var g = S.Mul(T.Load<S, V>(_dy, i), S.Load(_gamma + i));
-            second = S.Fma(g, _statistics.Normalise<S, V, N>(R.Load<S, V>(_x, i)), second);
+            var d = R.Load<S, V>(_x, i);
+            if (N.Centers)
+            {
+                d = S.Sub(d, S.Create(_mean));
+            }
+            second = S.Fma(g, d, second);
             if (N.Centers)
             {
                 first = S.Add(first, g);

@@ -32,6 +32,8 @@ internal unsafe struct NormForwardArgs
 }
 
 /// <summary>Normalises rows [begin, end). T: type of x and y. R: type of the residual stream.</summary>
+/// <remarks>A row's statistics end in a few dependent steps (sum over lanes, root, division): meanwhile the next row is read and
+/// summed, before this one is written.</remarks>
 internal unsafe struct NormForward<T, R, N>(NormForwardArgs args) : ICpuKernel
     where T : unmanaged, IElement
     where R : unmanaged, IElement
@@ -41,20 +43,32 @@ internal unsafe struct NormForward<T, R, N>(NormForwardArgs args) : ICpuKernel
 
     public void Run<S, V>(long begin, long end) where S : struct, ISimd<V> where V : unmanaged
     {
-        using var lease = Workspace.Rent(_a.Width * sizeof(float));
+        long n = _a.Width;
+        using var lease = Workspace.Rent(2 * n * sizeof(float));
+        float* x = Read<S, V>(begin, lease.Floats), buffer = lease.Floats + n;
+        float sum = RowStatistics.FirstPass<S, V, N>(x, n);
         for (long row = begin; row < end; row++)
         {
-            byte* source = _a.X + (row * _a.XStride * T.Size);
-            float* x = _a.Residual == null
-                ? RowLoad.Widen<S, V, T>(source, _a.Width, lease.Floats)
-                : AddResidual<S, V>(source, row, lease.Floats);
-            var statistics = RowStatistics.Of<S, V, N>(x, _a.Width, _a.Eps);
+            var statistics = RowStatistics.SecondPass<S, V, N>(x, n, sum, _a.Eps);
+            float* current = x;
+            if (row + 1 < end)
+            {
+                x = Read<S, V>(row + 1, buffer);
+                buffer = lease.Floats + ((row - begin) % 2 * n);
+                sum = RowStatistics.FirstPass<S, V, N>(x, n);
+            }
             if (_a.Statistics != null)
             {
                 statistics.Save<N>(_a.Statistics, row);
             }
-            Write<S, V>(x, statistics, row);
+            Write<S, V>(current, statistics, row);
         }
+    }
+
+    private readonly float* Read<S, V>(long row, float* buffer) where S : struct, ISimd<V> where V : unmanaged
+    {
+        byte* x = _a.X + (row * _a.XStride * T.Size);
+        return _a.Residual == null ? RowLoad.Widen<S, V, T>(x, _a.Width, buffer) : AddResidual<S, V>(x, row, buffer);
     }
 
     // The norm reads the unrounded float32 sum; only the stored residual is rounded.
@@ -159,14 +173,25 @@ internal readonly unsafe struct RowStatistics(float mean, float meanRest, float 
     public static RowStatistics Of<S, V, N>(float* x, long n, double eps)
         where S : struct, ISimd<V>
         where V : unmanaged
+        where N : struct, INormKind => SecondPass<S, V, N>(x, n, FirstPass<S, V, N>(x, n), eps);
+
+    /// <summary>Σ x; for RMSNorm Σ x².</summary>
+    public static float FirstPass<S, V, N>(float* x, long n)
+        where S : struct, ISimd<V>
+        where V : unmanaged
+        where N : struct, INormKind => N.Centers ? RowSum.Over<S, V, Values>(new(x), n).First : RowSum.Over<S, V, Squares>(new(x), n).First;
+
+    /// <summary>The statistics, with what <see cref="FirstPass"/> gave.</summary>
+    public static RowStatistics SecondPass<S, V, N>(float* x, long n, float sum, double eps)
+        where S : struct, ISimd<V>
+        where V : unmanaged
         where N : struct, INormKind
     {
         if (!N.Centers)
         {
-            float squares = RowSum.Over<S, V, Squares>(new(x), n).First;
-            return new(0, 0, Rsqrt((squares / (double)n) + eps));
+            return new(0, 0, Rsqrt((sum / (double)n) + eps));
         }
-        float mean = (float)(RowSum.Over<S, V, Values>(new(x), n).First / (double)n);
+        float mean = (float)(sum / (double)n);
         var (rest, deviations) = RowSum.Over<S, V, Deviations>(new(x, mean), n);
         double meanRest = rest / (double)n;
         double variance = Math.Max(0, (deviations / (double)n) - (meanRest * meanRest));
