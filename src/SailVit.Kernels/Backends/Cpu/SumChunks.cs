@@ -1,3 +1,4 @@
+using SailVit.Kernels.Backends.Cpu.Gemm;
 using SailVit.Kernels.Interop;
 using static TorchSharp.torch;
 
@@ -64,25 +65,31 @@ internal static unsafe class SumChunks
     {
         public void Run<S, V>(long begin, long end) where S : struct, ISimd<V> where V : unmanaged
         {
-            long i = begin * Columns, stop = Math.Min(width, end * Columns);
-            for (; i + S.Width <= stop; i += S.Width)
+            float* sums = stackalloc float[(int)Columns];
+            for (long item = begin; item < end; item++)
             {
-                T.Store<S, V>(result, i, Sum<S, V>(i));
-            }
-            for (; i < stop; i++)
-            {
-                T.Store<SimdScalar, float>(result, i, Sum<SimdScalar, float>(i));
+                long first = item * Columns, columns = Math.Min(Columns, width - first);
+                new Span<float>(sums, (int)columns).Clear();
+                for (long chunk = 0; chunk < chunks; chunk++)
+                {
+                    Add<S, V>(sums, (chunk * stride) + first, columns);
+                }
+                RowStore.Run<S, V, T>(sums, (int)columns, result, first);
             }
         }
 
-        private V Sum<S, V>(long i) where S : struct, ISimd<V> where V : unmanaged
+        // Along a chunk's columns, not down the chunks: those lie pages apart, where nothing is fetched ahead.
+        private void Add<S, V>(float* sums, long from, long columns) where S : struct, ISimd<V> where V : unmanaged
         {
-            var sum = S.Zero;
-            for (long chunk = 0; chunk < chunks; chunk++)
+            long i = 0;
+            for (; i + S.Width <= columns; i += S.Width)
             {
-                sum = S.Add(sum, A.Load<S, V>(source, (chunk * stride) + i));
+                S.Store(sums + i, S.Add(S.Load(sums + i), A.Load<S, V>(source, from + i)));
             }
-            return sum;
+            for (; i < columns; i++)
+            {
+                sums[i] += A.Load<SimdScalar, float>(source, from + i);
+            }
         }
     }
 }
