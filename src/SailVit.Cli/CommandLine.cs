@@ -14,12 +14,17 @@ internal static class CommandLine
 {
     private const int Failed = 1;
     private const int Interrupted = 130;
+    private const string OutOfMemory = "out of memory; use a smaller model, smaller batches, smaller images or bfloat16.";
+
+    // SIGXFSZ, on Linux and macOS: a write beyond the limit on file sizes is to be an error, not the end of the process.
+    private const PosixSignal FileTooLarge = (PosixSignal)25;
 
     private static readonly Option<bool> Verbose = new("--verbose") { Description = "Show the stack trace of an error.", Recursive = true };
 
     public static int Run(RootCommand root, string[] args)
     {
         root.Options.Add(Verbose);
+        using var limit = OperatingSystem.IsWindows() ? null : PosixSignalRegistration.Create(FileTooLarge, signal => signal.Cancel = true);
         // Without a verb there is nothing to do but to say which there are.
         var parsed = root.Parse(args.Length == 0 ? ["--help"] : args);
         if (parsed.Errors.Count > 0)
@@ -70,9 +75,13 @@ internal static class CommandLine
         // A static constructor that needed libtorch.
         TypeInitializationException { InnerException: { } inner } => Describe(inner),
         AggregateException { InnerExceptions.Count: > 0 } several => Describe(several.InnerExceptions[0]),
-        OutOfMemoryException => "out of memory; use a smaller --batch-size, smaller images or --dtype bfloat16.",
+        OutOfMemoryException => OutOfMemory,
+        // libtorch's allocator has no type of its own.
+        ExternalException external when external.Message.Contains("can't allocate memory", StringComparison.Ordinal) => OutOfMemory,
         // libtorch appends its own stack trace.
         ExternalException external => external.Message.Split('\n')[0],
+        // What a parameter is called in the code says nothing on the command line.
+        ArgumentException { ParamName: { } name } argument => argument.Message.Replace($" (Parameter '{name}')", "", StringComparison.Ordinal),
         CheckpointException or RecipeException or TrainingException or DatasetException or ImageException or LibTorchException or ArgumentException or IOException or UnauthorizedAccessException or NotSupportedException or InvalidOperationException => e.Message,
         _ => $"unexpected {e.GetType().Name}: {e.Message} Run again with --verbose for the details, and report them.",
     };

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using SailVit.Cli.Running;
+using SailVit.Model.Images;
 using SailVit.Model.Language;
 using SailVit.Model.Text;
 using TorchSharp;
@@ -58,9 +59,9 @@ internal static class ChatCommand
         {
             throw new ArgumentException($"{batch}: there is no such file.");
         }
-        if (result.GetValue(MaxTiles) < 1)
+        if (result.GetValue(MaxTiles) is < 1 or > DynamicTiling.MostTiles)
         {
-            throw new ArgumentException($"--max-tiles is {result.GetValue(MaxTiles)}; it must be at least 1.");
+            throw new ArgumentException($"--max-tiles is {result.GetValue(MaxTiles)}; it must be at least 1, at most {DynamicTiling.MostTiles}.");
         }
         using var interrupt = new Interrupt();
         using var session = Open(result);

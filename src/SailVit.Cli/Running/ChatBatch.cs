@@ -86,11 +86,11 @@ internal sealed class ChatBatch(string input, string output)
     {
         using var json = JsonDocument.Parse(line);
         var root = json.RootElement;
-        string question = root.ValueKind == JsonValueKind.Object && root.TryGetProperty("question", out var text) && text.ValueKind == JsonValueKind.String ? text.GetString()!
+        string question = root.ValueKind == JsonValueKind.Object && root.TryGetProperty("question", out var text) && text.ValueKind == JsonValueKind.String && !string.IsNullOrWhiteSpace(text.GetString()) ? text.GetString()!
             : throw new ArgumentException("the line is no object with a question.");
-        IEnumerable<JsonElement> names = !root.TryGetProperty("image", out var image) ? [] : image.ValueKind == JsonValueKind.Array ? image.EnumerateArray() : [image];
+        IEnumerable<JsonElement> names = !root.TryGetProperty("image", out var image) || image.ValueKind == JsonValueKind.Null ? [] : image.ValueKind == JsonValueKind.Array ? image.EnumerateArray() : [image];
         string folder = Path.GetDirectoryName(Path.GetFullPath(input))!;
-        return (root.TryGetProperty("id", out var id) ? id.ToString() : null, question, [.. names.Select(name => Path.Combine(folder, name.GetString() ?? throw new ArgumentException("image must be a file name or a list of them.")))]);
+        return (root.TryGetProperty("id", out var id) ? id.ToString() : null, question, [.. names.Select(name => Path.Combine(folder, name.ValueKind == JsonValueKind.String ? name.GetString()! : throw new ArgumentException("image must be a file name or a list of them.")))]);
     }
 
     private static string Fingerprint(string line) => Convert.ToHexStringLower(System.Security.Cryptography.SHA256.HashData(Encoding.UTF8.GetBytes(line.Trim())))[..16];

@@ -1,4 +1,6 @@
+using System.Security.Cryptography;
 using System.Text.Json;
+using System.Text;
 using static TorchSharp.torch;
 
 namespace SailVit.Model.Checkpoints;
@@ -61,6 +63,23 @@ public sealed class Checkpoint : IDisposable
     {
         Entry(name);
         return _tensors[name].Read(name);
+    }
+
+    /// <summary>Tells checkpoints apart: a hash of every tensor's name, type, sizes and first row.</summary>
+    internal string Fingerprint()
+    {
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        foreach (string name in Names.Order(StringComparer.Ordinal))
+        {
+            var entry = Entry(name);
+            hash.AppendData(Encoding.UTF8.GetBytes($"{name} {entry.DType} {TensorEntry.Show(entry.Shape)}\n"));
+            if (entry.Count > 0 && SafetensorsDType.TorchType(entry.DType) is not null)
+            {
+                using var row = entry.Shape.Length > 1 ? _tensors[name].ReadRows(name, 0, 1) : Read(name);
+                hash.AppendData(row.bytes);
+            }
+        }
+        return Convert.ToHexStringLower(hash.GetHashAndReset())[..16];
     }
 
     /// <inheritdoc/>

@@ -18,7 +18,7 @@ internal readonly struct ConfigReader
         }
     }
 
-    public CheckpointException Error(string problem) => new($"{_source}: {problem}.");
+    public CheckpointException Error(string problem) => new($"{_source}: {TensorEntry.Show(problem, 500)}.");
 
     public bool Has(string key) => Find(key) is not null;
 

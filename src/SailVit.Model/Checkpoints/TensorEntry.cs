@@ -16,10 +16,11 @@ public sealed record TensorEntry(string Name, string DType, long[] Shape, long O
     /// <summary>The name as it may stand in a one-line message.</summary>
     internal string Shown => Show(Name);
 
-    internal static string Show(string name)
+    /// <summary>Text from a file as it may stand in a one-line message.</summary>
+    internal static string Show(string name, int most = 120)
     {
         string line = string.Concat(name.Select(c => char.IsControl(c) || char.IsSurrogate(c) ? '?' : c));
-        return line.Length <= 120 ? line : string.Concat(line.AsSpan(0, 120), "…");
+        return line.Length <= most ? line : string.Concat(line.AsSpan(0, most), "…");
     }
 
     internal static string Show(ReadOnlySpan<long> shape) => $"[{string.Join(", ", shape.ToArray())}]";

@@ -8,7 +8,7 @@ namespace SailVit.Model.Data;
 /// <param name="Turn">Turns of the lanes so far; decides which comes next.</param>
 /// <param name="Samples">Samples given so far.</param>
 /// <param name="Skipped">Samples skipped so far, by reason.</param>
-public sealed record LoaderState(string Data, IReadOnlyList<LaneState> Lanes, long Turn, long Samples, IReadOnlyDictionary<SkipReason, long> Skipped)
+public sealed record LoaderState(string Data, IReadOnlyList<LaneState> Lanes, long Turn, long Samples, IReadOnlyDictionary<SkipReason, SkippedSamples> Skipped)
 {
     /// <summary>The state as JSON.</summary>
     public string ToJson() => JsonSerializer.Serialize(this);
@@ -20,7 +20,7 @@ public sealed record LoaderState(string Data, IReadOnlyList<LaneState> Lanes, lo
         try
         {
             var state = JsonSerializer.Deserialize<LoaderState>(json);
-            return state is { Data: not null, Lanes: not null, Skipped: not null } && state.Lanes.All(lane => lane is { Buffer: not null, Drawn: not null }) ? state
+            return state is { Data: not null, Lanes: not null, Skipped: not null } && state.Lanes.All(lane => lane is { Buffer: not null, Drawn: not null }) && state.Skipped.Values.All(skipped => skipped is { First: not null }) ? state
                 : throw new DatasetException("the state of the data is incomplete.");
         }
         catch (Exception e) when (e is JsonException or ArgumentNullException)

@@ -30,6 +30,10 @@ internal sealed class Mixture
         _sources = [.. sources.Select(s => s.Source)];
         double total = 0;
         _cumulated = [.. sources.Select(s => total += s.Weight ?? s.Source.Count)];
+        if (!double.IsFinite(total))
+        {
+            throw new ArgumentException($"the weights of the sources add up to {total}; their sum must be finite.", nameof(sources));
+        }
         _seed = seed;
         _shuffle = shuffle;
         _orders = [.. _sources.Select((s, i) => (0L, Order(i, 0)))];

@@ -56,7 +56,7 @@ public sealed class PackedLoader : IDisposable
     public SkipLog Skips { get; } = new();
 
     /// <summary>Where this loader stands after the last batch that it gave.</summary>
-    public LoaderState State => new(_data, [.. _laneStates], _turn, _samples, new SortedDictionary<SkipReason, long>(Skips.Counts.ToDictionary()));
+    public LoaderState State => new(_data, [.. _laneStates], _turn, _samples, Skips.Reasons.ToDictionary());
 
     /// <summary>The next batch, which is then the caller's; null at the end of the stream.</summary>
     /// <exception cref="OperationCanceledException">It was cancelled; nothing is lost.</exception>
@@ -196,7 +196,7 @@ public sealed class PackedLoader : IDisposable
 
     // All that decides which samples make up a batch.
     private static string Describe(IReadOnlyList<WeightedSource> sources, SampleEncoder encoder, PackingOptions options) => string.Create(CultureInfo.InvariantCulture,
-        $"seed {options.Seed}, shuffle {options.Shuffle}, rank {options.Rank} of {options.Replicas}, {options.Lanes} lanes, {options.MaxTokens} tokens, {options.MaxTiles} tiles, buffer {options.BufferSize}, overflow {options.Overflow}, {encoder.Tiling}; {string.Join("; ", sources.Select(s => string.Create(CultureInfo.InvariantCulture, $"{Path.GetFileName(s.Source.Name)} {s.Source.Count} × {s.Weight}")))}");
+        $"seed {options.Seed}, shuffle {options.Shuffle}, rank {options.Rank} of {options.Replicas}, {options.Lanes} lanes, {options.MaxTokens} tokens, of a sample {options.MaxSampleTokens}, {options.MaxTiles} tiles, buffer {options.BufferSize}, overflow {options.Overflow}, {encoder.Tiling}; {string.Join("; ", sources.Select(s => string.Create(CultureInfo.InvariantCulture, $"{Path.GetFileName(s.Source.Name)} {s.Source.Count} × {s.Weight}")))}");
 
     private sealed record Work(long Turn, int Lane, Pack Pack, Task<(PackedBatch? Batch, IReadOnlyList<Skip> Skips)> Rendered);
 }

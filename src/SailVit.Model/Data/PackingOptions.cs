@@ -29,6 +29,9 @@ public sealed record PackingOptions
     /// <summary>Most tokens of a batch, those of images included.</summary>
     public int MaxTokens { get; init; } = 8192;
 
+    /// <summary>Most tokens of one sample, where that is less: the positions of the model.</summary>
+    public int MaxSampleTokens { get; init; } = int.MaxValue;
+
     /// <summary>Most tiles of a batch.</summary>
     public int MaxTiles { get; init; } = 24;
 
@@ -71,7 +74,7 @@ public sealed record PackingOptions
     /// <exception cref="ArgumentException">A value makes no sense.</exception>
     public void Validate()
     {
-        foreach (var (value, name) in new[] { (MaxTokens, nameof(MaxTokens)), (BufferSize, nameof(BufferSize)), (Lanes, nameof(Lanes)), (Replicas, nameof(Replicas)), (Prefetch, nameof(Prefetch)), (Workers, nameof(Workers)) })
+        foreach (var (value, name) in new[] { (MaxTokens, nameof(MaxTokens)), (MaxSampleTokens, nameof(MaxSampleTokens)), (BufferSize, nameof(BufferSize)), (Lanes, nameof(Lanes)), (Replicas, nameof(Replicas)), (Prefetch, nameof(Prefetch)), (Workers, nameof(Workers)) })
         {
             if (value < 1)
             {

@@ -16,6 +16,9 @@ public sealed class ParquetSource : ISampleSource
     // As many as are shuffled together, and one that is just begun.
     private const int CachedGroups = SampleOrder.GroupsTogether + 1;
 
+    // Of a group; more is a damaged footer.
+    private const long MaxRows = 1L << 31;
+
     private readonly List<(string Path, int Index, long FirstRow)> _groups = [];
     private readonly List<long> _sizes = [];
     private readonly List<Skip> _damage = [];
@@ -100,7 +103,7 @@ public sealed class ParquetSource : ISampleSource
         for (int i = 0; i < rows.Count; i++)
         {
             _groups.Add((path, i, first));
-            _sizes.Add(Math.Max(rows[i], 0));
+            _sizes.Add(Math.Clamp(rows[i], 0, MaxRows));
             first += _sizes[^1];
         }
     }

@@ -28,7 +28,8 @@ public sealed class SampleEncoder(ChatTemplate template, DynamicTiling tiling)
         {
             var chat = template.Encode(sample.Messages, tiles, addGenerationPrompt: false);
             var encoded = new EncodedSample(draw, sample.Id, chat.Ids, chat.Trained, [.. sample.Images.Select(image => (image, share))], tiles.Sum());
-            return encoded.Length <= options.MaxTokens ? encoded : Shorten(encoded, options);
+            int most = Math.Min(options.MaxTokens, options.MaxSampleTokens);
+            return encoded.Length <= most ? encoded : Shorten(encoded, most, options);
         }
         catch (ArgumentException e)
         {
@@ -58,13 +59,12 @@ public sealed class SampleEncoder(ChatTemplate template, DynamicTiling tiling)
         }
     }
 
-    private EncodedSample Shorten(EncodedSample sample, PackingOptions options)
+    private EncodedSample Shorten(EncodedSample sample, int length, PackingOptions options)
     {
-        int length = options.MaxTokens;
         bool throughImage = sample.Ids.AsSpan(length).Contains(template.ImageContextId);
         int trained = sample.Trained.AsSpan(0, length).Count(true);
         return options.Overflow == Overflow.Truncate && !throughImage && trained * MinTrainedShare >= length
             ? sample with { Ids = sample.Ids[..length], Trained = sample.Trained[..length] }
-            : throw new SampleException(SkipReason.TooLong, $"{sample.Id}: has {sample.Length:N0} tokens; a batch holds {options.MaxTokens:N0}.");
+            : throw new SampleException(SkipReason.TooLong, $"{sample.Id}: has {sample.Length:N0} tokens; {(length == options.MaxTokens ? "a batch holds" : "the model has positions for")} {length:N0}.");
     }
 }

@@ -3,43 +3,44 @@ namespace SailVit.Model.Data;
 /// <summary>Counts samples that were not used, by reason, and names the first of each.</summary>
 public sealed class SkipLog
 {
-    private const int Named = 5;
+    private const int Named = 5, MostShown = 500;
 
-    private readonly SortedDictionary<SkipReason, long> _counts = [];
-    private readonly Dictionary<SkipReason, List<string>> _first = [];
+    private readonly SortedDictionary<SkipReason, SkippedSamples> _reasons = [];
 
-    /// <summary>How many of each reason.</summary>
-    public IReadOnlyDictionary<SkipReason, long> Counts => _counts;
+    /// <summary>How many of each reason, and the first few of them.</summary>
+    public IReadOnlyDictionary<SkipReason, SkippedSamples> Reasons => _reasons;
 
     /// <summary>How many in all.</summary>
-    public long Total => _counts.Values.Sum();
-
-    /// <summary>The first few of a reason.</summary>
-    public IReadOnlyList<string> First(SkipReason reason) => _first.GetValueOrDefault(reason, []);
+    public long Total => _reasons.Values.Sum(skipped => skipped.Count);
 
     /// <summary>Counts one.</summary>
     public void Add(Skip skip)
     {
         ArgumentNullException.ThrowIfNull(skip);
-        _counts[skip.Reason] = _counts.GetValueOrDefault(skip.Reason) + 1;
-        if (!_first.TryGetValue(skip.Reason, out var list))
-        {
-            _first[skip.Reason] = list = [];
-        }
-        if (list.Count < Named)
-        {
-            list.Add(skip.Message);
-        }
+        var before = _reasons.GetValueOrDefault(skip.Reason) ?? new(0, []);
+        _reasons[skip.Reason] = new(before.Count + 1, before.First.Count < Named ? [.. before.First, Line(skip.Message)] : before.First);
     }
 
     /// <summary>One line for each reason, and the first few samples below it; empty where none was skipped.</summary>
-    public override string ToString() => string.Join('\n', _counts.SelectMany(count => First(count.Key).Select(message => $"  {message}").Prepend($"{count.Key}: {count.Value:N0} skipped")));
+    public override string ToString() => string.Join('\n', _reasons.SelectMany(reason => reason.Value.First.Select(message => $"  {message}").Prepend($"{reason.Key}: {reason.Value.Count:N0} skipped")));
 
-    internal void Restore(IReadOnlyDictionary<SkipReason, long> counts)
+    internal void Restore(IReadOnlyDictionary<SkipReason, SkippedSamples> reasons)
     {
-        foreach (var (reason, count) in counts)
+        foreach (var (reason, skipped) in reasons)
         {
-            _counts[reason] = count;
+            _reasons[reason] = skipped;
         }
     }
+
+    // A name in the data may hold line breaks, a terminal's commands, or a book.
+    private static string Line(string message)
+    {
+        string line = string.Concat(message.Select(c => char.IsControl(c) ? '?' : c));
+        return line.Length <= MostShown ? line : string.Concat(line.AsSpan(0, MostShown), "…");
+    }
 }
+
+/// <summary>Samples that were not used for one reason.</summary>
+/// <param name="Count">How many.</param>
+/// <param name="First">The first few: which, and what is wrong with them.</param>
+public sealed record SkippedSamples(long Count, IReadOnlyList<string> First);

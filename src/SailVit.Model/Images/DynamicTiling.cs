@@ -7,14 +7,17 @@ namespace SailVit.Model.Images;
 /// <param name="Thumbnail">Whether the whole image follows as one more tile when there are several.</param>
 public sealed record DynamicTiling(int MinTiles = 1, int MaxTiles = 6, int TileSize = 448, bool Thumbnail = false)
 {
+    /// <summary>Most tiles that an image can be cut into; the grids to try grow with their square.</summary>
+    public const int MostTiles = 1024;
+
     /// <summary>The grid for an image: the one whose aspect ratio is nearest.</summary>
     /// <remarks>Grids are tried by number of tiles, then by columns. On an exact tie the later one wins only if the image
     /// has more than half the pixels that it would be given.</remarks>
     public (int Columns, int Rows) Grid(int width, int height)
     {
-        if (width < 1 || height < 1 || MinTiles < 1 || MaxTiles < MinTiles || TileSize < 1)
+        if (width < 1 || height < 1 || MinTiles < 1 || MaxTiles < MinTiles || MaxTiles > MostTiles || TileSize < 1)
         {
-            throw new ArgumentException($"Tiling an image of {width} × {height} px into {MinTiles} to {MaxTiles} tiles of {TileSize} px is not possible: all must be at least 1, in order.");
+            throw new ArgumentException($"Tiling an image of {width} × {height} px into {MinTiles} to {MaxTiles} tiles of {TileSize} px is not possible: all must be at least 1, in order, and at most {MostTiles:N0} tiles.");
         }
         double aspect = (double)width / height, area = (double)width * height, bestDistance = double.PositiveInfinity;
         var best = (Columns: 1, Rows: 1);

@@ -1,4 +1,5 @@
 using SailVit.Model.Encoders;
+using SailVit.Model.Images;
 using SailVit.Model.Language;
 
 namespace SailVit.Model.Multimodal;
@@ -77,7 +78,7 @@ public sealed record MultimodalConfig
         Require(DownsampleRatio is > 0 and <= 1 && Math.Abs((1 / DownsampleRatio) - Merge) < 1e-6, $"downsample_ratio is {DownsampleRatio}; it must be 1 / a whole number.");
         Require(ForceImageSize > 0 && ForceImageSize % (Vision.PatchSize * Merge) == 0,
             $"force_image_size is {ForceImageSize}; it must be a multiple of {Vision.PatchSize * Merge}, the edge of a merged patch.");
-        Require(MinDynamicPatch >= 1 && MaxDynamicPatch >= MinDynamicPatch, $"min_dynamic_patch {MinDynamicPatch} and max_dynamic_patch {MaxDynamicPatch} must be at least 1 and in order.");
+        Require(MinDynamicPatch >= 1 && MaxDynamicPatch >= MinDynamicPatch && MaxDynamicPatch <= DynamicTiling.MostTiles, $"min_dynamic_patch {MinDynamicPatch} and max_dynamic_patch {MaxDynamicPatch} must be at least 1, at most {DynamicTiling.MostTiles}, and in order.");
         Require(UseBackboneLora >= 0 && UseLlmLora >= 0, $"use_backbone_lora {UseBackboneLora} and use_llm_lora {UseLlmLora} are ranks; they must be 0 or more.");
         Require(ImageContextTokenId >= 0 && ImageContextTokenId < Language.VocabSize, $"img_context_token_id is {ImageContextTokenId}; the vocabulary has {Language.VocabSize} tokens.");
     }

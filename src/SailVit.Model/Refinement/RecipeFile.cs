@@ -64,6 +64,11 @@ public static class RecipeFile
         {
             throw RecipeSection.At(file, e.Start, $"not valid YAML ({e.Message.TrimEnd('.')})", e);
         }
+        // What the scanner says of some texts that are no YAML.
+        catch (InvalidOperationException e)
+        {
+            throw new RecipeException($"{file}: not valid YAML ({e.Message.TrimEnd('.')}).", e);
+        }
     }
 
     // The tree is built by recursion, which a file of brackets would drive over the stack's end.

@@ -39,8 +39,9 @@ internal sealed class RecipeSection
         : throw At(value, $"{key} is {Kind(value)}; it must be a text");
 
     /// <summary>A path, relative to the recipe's own folder.</summary>
-    public string? Path(string key) => Text(key) is { } path
-        ? System.IO.Path.GetFullPath(path, System.IO.Path.GetDirectoryName(System.IO.Path.GetFullPath(File))!) : null;
+    public string? Path(string key) => Text(key) is not { } path ? null
+        : !path.Contains('\0', StringComparison.Ordinal) ? System.IO.Path.GetFullPath(path, System.IO.Path.GetDirectoryName(System.IO.Path.GetFullPath(File))!)
+        : throw Error(key, $"{key} is '{TensorEntry.Show(path)}'; no path holds a zero");
 
     /// <summary>A number within bounds, which the message names by <paramref name="allowed"/>; null where the key is absent or null.</summary>
     public double? Number(string key, Func<double, bool> holds, string allowed) => Ask(key) is not { } value ? null
@@ -49,7 +50,8 @@ internal sealed class RecipeSection
 
     public double? Positive(string key) => Number(key, n => n > 0, "a number above 0");
 
-    public int? Count(string key, int least = 1) => (int?)Number(key, n => n >= least && n <= int.MaxValue && n == Math.Floor(n), $"a whole number, at least {least}");
+    public int? Count(string key, int least = 1, int most = int.MaxValue) =>
+        (int?)Number(key, n => n >= least && n <= most && n == Math.Floor(n), $"a whole number, at least {least}{(most < int.MaxValue ? $", at most {most}" : "")}");
 
     public bool? Flag(string key) => Choice(key, [("true", true), ("false", false)]);
 

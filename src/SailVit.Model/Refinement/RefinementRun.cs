@@ -1,4 +1,6 @@
+using System.Text.Json.Nodes;
 using System.Text.Json;
+using SailVit.Model.Checkpoints;
 using SailVit.Model.Distributed;
 using SailVit.Model.Multimodal;
 using SailVit.Model.Training;
@@ -35,7 +37,7 @@ public sealed class RefinementRun(Recipe recipe, string folder, IReplicas replic
     /// <param name="cancel">Ends the run after the step that is being made, with a checkpoint.</param>
     /// <returns>Whether all that was asked for is finished.</returns>
     /// <exception cref="RecipeException">The folder holds a run of another recipe, or there is no such stage.</exception>
-    /// <exception cref="Checkpoints.CheckpointException">A model or checkpoint cannot be read or written.</exception>
+    /// <exception cref="CheckpointException">A model or checkpoint cannot be read or written.</exception>
     /// <exception cref="Data.DatasetException">Data cannot be used.</exception>
     /// <exception cref="TrainingException">Too many steps without a finite loss.</exception>
     public bool Run(IRefinementObserver? observer = null, string? last = null, CancellationToken cancel = default)
@@ -46,7 +48,8 @@ public sealed class RefinementRun(Recipe recipe, string folder, IReplicas replic
             throw new RecipeException($"The recipe has no stage '{last}'; it has {string.Join(", ", Stages.Select(s => s.Stage.Name))}.");
         }
         StageFolder.Create(folder);
-        string model = recipe.Model.Folder ?? Assemble(recipe.Model, recipe.Stages, recipe.Seed, Start);
+        using var alone = replicas.Rank == 0 ? Lock() : null;
+        string model = recipe.Model.Folder is { } given ? Given(given) : Assemble(recipe.Model, recipe.Stages, recipe.Seed, Start);
         for (int i = 0; i <= end; i++)
         {
             var (stage, stageFolder) = Stages[i];
@@ -67,6 +70,34 @@ public sealed class RefinementRun(Recipe recipe, string folder, IReplicas replic
             model = stageFolder.Model;
         }
         return true;
+    }
+
+    // Two runs in one folder would drop each other's checkpoints. The system lets go of it when the process ends, however that is.
+    private FileStream Lock()
+    {
+        string path = Path.Combine(folder, "lock");
+        try
+        {
+            return new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new CheckpointException($"{path}: could not be locked; another run may be at work in this folder. Wait for it, or choose another output. ({e.Message})", e);
+        }
+    }
+
+    // Its frozen parts are not in a stage's checkpoints: another model would be mixed with this one's trained parts.
+    private string Given(string model)
+    {
+        using var checkpoint = Checkpoint.Open(model);
+        var file = new SettingsFile(Path.Combine(folder, Start + ".json"));
+        var settings = new JsonObject { ["folder"] = Path.GetFileName(Path.TrimEndingDirectorySeparator(model)), ["weights"] = checkpoint.Fingerprint() };
+        if (!file.Matches(settings, "the run was begun", "delete this file and the folders beside it") && replicas.Rank == 0)
+        {
+            file.Write(settings);
+        }
+        replicas.Barrier();
+        return model;
     }
 
     // The refined encoder alone goes on; connector and language model are left behind.

@@ -29,6 +29,7 @@ internal sealed class StageData : IBatchSource
         _options = new PackingOptions
         {
             MaxTokens = stage.PackTokens,
+            MaxSampleTokens = model.Language.MaxPositions,
             MaxTiles = tiles,
             BufferSize = Math.Clamp(Candidates / stage.Batch, 16, 64),
             Weighting = stage.Weighting,

@@ -17,7 +17,21 @@ public sealed class StageFolder(string path)
     public string Model => System.IO.Path.Combine(Path, "model");
 
     /// <summary>What came of the stage; null until it is finished.</summary>
-    public StageSummary? Summary => File.Exists(In(SummaryName)) ? JsonSerializer.Deserialize<StageSummary>(Files.ReadAllText(In(SummaryName)), TrainingJson.Options) : null;
+    /// <exception cref="CheckpointException">The file that says so is damaged.</exception>
+    public StageSummary? Summary
+    {
+        get
+        {
+            try
+            {
+                return File.Exists(In(SummaryName)) ? JsonSerializer.Deserialize<StageSummary>(Files.ReadAllText(In(SummaryName)), TrainingJson.Options) : null;
+            }
+            catch (JsonException e)
+            {
+                throw new CheckpointException($"{In(SummaryName)}: not the summary of a stage ({e.Message}); remove it, and the stage is finished again.", e);
+            }
+        }
+    }
 
     /// <summary>Begins the stage, or goes on with it if it was begun with the same settings.</summary>
     /// <exception cref="RecipeException">It was begun with other settings.</exception>

@@ -1,3 +1,4 @@
+using SailVit.Model.Data;
 using SailVit.Model.Training;
 
 namespace SailVit.Model.Refinement;
@@ -27,8 +28,8 @@ public sealed record StageProgress(StagePlan Plan, StepReport Step, IReadOnlyDic
 /// <param name="Stage">Its name.</param>
 /// <param name="Steps">Steps made.</param>
 /// <param name="BadSteps">Steps skipped because the loss was not finite.</param>
-/// <param name="SkippedSamples">Samples that could not be used, by reason.</param>
-public sealed record StageSummary(string Stage, long Steps, int BadSteps, IReadOnlyDictionary<string, long> SkippedSamples);
+/// <param name="SkippedSamples">Samples that could not be used, by reason, the first of each named.</param>
+public sealed record StageSummary(string Stage, long Steps, int BadSteps, IReadOnlyDictionary<string, SkippedSamples> SkippedSamples);
 
 /// <summary>Watches a run.</summary>
 public interface IRefinementObserver

@@ -76,7 +76,7 @@ internal sealed class StageRun(Recipe recipe, StageRecipe stage, StageFolder fol
 
     private void Finish(MultimodalModel model, Trainer trainer, SkipLog skips, IRefinementObserver? observer)
     {
-        var summary = new StageSummary(stage.Name, trainer.Step, trainer.BadSteps, skips.Counts.ToDictionary(s => s.Key.ToString(), s => s.Value));
+        var summary = new StageSummary(stage.Name, trainer.Step, trainer.BadSteps, skips.Reasons.ToDictionary(s => s.Key.ToString(), s => s.Value));
         if (replicas.Rank == 0)
         {
             UseAverage(model, trainer.Average);

@@ -1,4 +1,6 @@
+using SailVit.Model.Checkpoints;
 using SailVit.Model.Data;
+using SailVit.Model.Images;
 using SailVit.Model.Training;
 using static TorchSharp.torch;
 
@@ -7,6 +9,9 @@ namespace SailVit.Model.Refinement;
 /// <summary>Reads the stages of a recipe.</summary>
 internal static class StageSections
 {
+    // Far above any training: each pack of a step keeps samples waiting, and steps are counted in 32 bits.
+    private const int MostPacks = 1 << 16, MostEpochs = 1_000_000;
+
     private static readonly char[] Forbidden = [.. Path.GetInvalidFileNameChars(), '/', '\\', ':', '*', '?'];
 
     public static IReadOnlyList<StageRecipe> Read(RecipeSection parent, RecipeSection? defaults)
@@ -36,9 +41,9 @@ internal static class StageSections
             ConnectorRate = train?.Positive("connector"),
             LanguageRate = train?.Positive("language"),
             Data = Data(section),
-            Batch = section.Count("batch") ?? 0,
+            Batch = section.Count("batch", most: MostPacks) ?? 0,
             Steps = section.Count("steps"),
-            Epochs = section.Positive("epochs"),
+            Epochs = section.Number("epochs", n => n > 0 && n <= MostEpochs, $"a number above 0, at most {MostEpochs}"),
             Schedule = section.Choice("schedule", [("cosine", ScheduleKind.Cosine), ("linear", ScheduleKind.Linear), ("constant", ScheduleKind.Constant)]) ?? ScheduleKind.Cosine,
             WarmupRatio = Share(section, "warmup_ratio") ?? 0.03,
             LeastFactor = Share(section, "least_factor") ?? 0,
@@ -50,8 +55,8 @@ internal static class StageSections
             Precision = section.Choice("precision", [("float32", ScalarType.Float32), ("bfloat16", ScalarType.BFloat16)]) ?? ScalarType.BFloat16,
             PackTokens = section.Count("pack_tokens") ?? 8192,
             PackTiles = section.Count("pack_tiles"),
-            MinTiles = section.Count("min_tiles") ?? 1,
-            MaxTiles = section.Count("max_tiles") ?? 6,
+            MinTiles = section.Count("min_tiles", most: DynamicTiling.MostTiles) ?? 1,
+            MaxTiles = section.Count("max_tiles", most: DynamicTiling.MostTiles) ?? 6,
             Thumbnail = section.Flag("thumbnail") ?? true,
             Weighting = section.Choice("loss_weighting", [("token", LossWeighting.Token), ("sample", LossWeighting.Sample), ("square", LossWeighting.Square)]) ?? LossWeighting.Token,
             Overflow = section.Choice("overflow", [("skip", Overflow.Skip), ("truncate", Overflow.Truncate)]) ?? Overflow.Skip,
@@ -84,8 +89,8 @@ internal static class StageSections
     private static string Name(RecipeSection section)
     {
         string name = section.Text("name") ?? "unnamed";
-        return name.IndexOfAny(Forbidden) < 0 && name.Trim('.').Length > 0 && name.Length <= 60 ? name
-            : throw section.Error("name", $"name is '{name}'; it names a folder, so it must do without {string.Join(' ', "/\\:*?".ToCharArray())} and have at most 60 characters");
+        return name.IndexOfAny(Forbidden) < 0 && !name.Any(char.IsControl) && name.Trim(['.', ' ']).Length > 0 && name.Length <= 60 ? name
+            : throw section.Error("name", $"name is '{TensorEntry.Show(name)}'; it names a folder, so it must have a letter or digit, do without {string.Join(' ', "/\\:*?".ToCharArray())}, and have at most 60 characters");
     }
 
     private static double? Share(RecipeSection section, string key) => section.Number(key, n => n is >= 0 and <= 1, "a number from 0 to 1");
@@ -97,6 +102,10 @@ internal static class StageSections
         {
             data.Add(new DataOrigin(origin.Path("path") ?? "", origin.Path("images"), origin.Positive("weight"), origin.Text("prompt")));
             origin.End("path");
+        }
+        if (!double.IsFinite(data.Sum(d => d.Weight ?? 0)))
+        {
+            throw section.Error("data", "the weights of the data have no finite sum; they are shares, so smaller ones will do");
         }
         // A weight against a number of samples would be apples against pears.
         return data.TrueForAll(d => d.Weight is null) || data.TrueForAll(d => d.Weight is not null) ? data

@@ -56,17 +56,19 @@ public sealed class ChatTests : IDisposable
         File.Copy(TestData.Image("rocket.jpg"), _folder.File("r.jpg"));
         string batch = _folder.Write("batch.jsonl", """
             {"id": "a", "image": "r.jpg", "question": "What?"}
-            {"id": 2, "question": "And 1+1?"}
+            {"id": 2, "image": null, "question": "And 1+1?"}
 
             {"image": "none.jpg", "question": "Lost?"}
             {broken
+            {"question": " "}
+            {"question": "x", "image": 5}
             """);
         string output = _folder.File("out.jsonl");
         var whole = Chat("--max-tiles", "1", "--batch", batch, "--output", output);
         Assert.Equal(1, whole.Exit);
-        Assert.Contains("2 lines could not be answered", whole.Out);
+        Assert.Contains("4 lines could not be answered", whole.Out);
         string[] lines = File.ReadAllLines(output);
-        Assert.Equal(4, lines.Length);
+        Assert.Equal(6, lines.Length);
         Assert.Equal("a", JsonDocument.Parse(lines[0]).RootElement.GetProperty("id").GetString());
         Assert.Contains("none.jpg", JsonDocument.Parse(lines[2]).RootElement.GetProperty("error").GetString());
         // Stopped in the middle of the second line.
@@ -85,6 +87,7 @@ public sealed class ChatTests : IDisposable
     [InlineData("belong together", "--batch", "x.jsonl")]
     [InlineData("Temperature is -1", "--temperature", "-1", "What?")]
     [InlineData("--max-tiles is 0", "--max-tiles", "0", "What?")]
+    [InlineData("at most 1024", "--max-tiles", "2000000000", "What?")]
     [InlineData("there is no question", " ")]
     public void BadInputIsOneClearLine(string message, params string[] args)
     {

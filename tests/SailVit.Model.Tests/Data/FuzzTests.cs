@@ -1,5 +1,8 @@
 using SailVit.Model.Checkpoints;
 using SailVit.Model.Data;
+using SailVit.Model.Multimodal;
+using SailVit.Model.Refinement;
+using SailVit.Model.Tests.Refinement;
 using SailVit.Model.Text;
 using Xunit;
 using static SailVit.Model.Tests.Data.Samples;
@@ -89,6 +92,74 @@ public sealed class FuzzTests : IDisposable
             string path = _folder.Write("fuzz.tar", Mutate(whole, whole.Length));
             Survives(() => new TarSource("fuzz", [path]));
         }
+    }
+
+    [Fact]
+    public async Task ParquetFiles()
+    {
+        byte[] whole = await ParquetSourceTests.Bytes(
+            new ParquetSourceTests.Caption { image = Jpeg(8, 8), caption = "A circle." }, new ParquetSourceTests.Caption { image = Jpeg(4, 4), caption = "A square." });
+        for (int i = 0; i < Rounds; i++)
+        {
+            // The footer says what is where; half of the rounds change it alone.
+            byte[] bytes = Mutate(whole, whole.Length);
+            if (i % 2 == 0)
+            {
+                bytes = [.. whole];
+                for (int k = _random.Next(1, 5); k > 0; k--)
+                {
+                    bytes[^_random.Next(1, 600)] = (byte)_random.Next(256);
+                }
+            }
+            string path = _folder.Write("fuzz.parquet", bytes);
+            Survives(() => new ParquetSource("fuzz", [path]));
+        }
+    }
+
+    [Fact]
+    public void Configs()
+    {
+        byte[] whole = File.ReadAllBytes(TestData.Golden("sailvl_qwen3_small", "config.json"));
+        for (int i = 0; i < Rounds; i++)
+        {
+            string path = _folder.Write("config.json", i % 2 == 0 ? Mutate(whole, whole.Length) : Numbers(whole));
+            try
+            {
+                MultimodalConfigFile.Read(path);
+            }
+            catch (CheckpointException e)
+            {
+                Assert.DoesNotContain('\n', e.Message);
+            }
+        }
+    }
+
+    [Fact]
+    public void Recipes()
+    {
+        byte[] whole = Bytes(ToyRecipe.Text(target: ToyRecipe.Target, defaults: "precision: float32\nadalrs: { window: 2, alpha: 3, beta: 2 }\nema: 0.9"));
+        for (int i = 0; i < Rounds; i++)
+        {
+            byte[] bytes = i % 2 == 0 ? Mutate(whole, whole.Length) : Numbers(whole);
+            try
+            {
+                ToyRecipe.Read(System.Text.Encoding.UTF8.GetString(bytes));
+            }
+            catch (RecipeException e)
+            {
+                Assert.DoesNotContain('\n', e.Message);
+            }
+        }
+    }
+
+    // One of the numbers is another one.
+    private byte[] Numbers(byte[] whole)
+    {
+        string text = System.Text.Encoding.UTF8.GetString(whole);
+        var numbers = System.Text.RegularExpressions.Regex.Matches(text, @"\d[\d.e-]*");
+        var number = numbers[_random.Next(numbers.Count)];
+        string[] others = ["0", "-1", "1", "3", "1e9", "2147483648", "9223372036854775807", "1e308", "-0.5", "NaN", "null", "[]", "\"8\"", "1e-300", "65536"];
+        return Bytes(string.Concat(text.AsSpan(0, number.Index), others[_random.Next(others.Length)], text.AsSpan(number.Index + number.Length)));
     }
 
     [Fact]

@@ -118,7 +118,7 @@ public sealed class PackedLoaderTests : IDisposable
             }
             using var resumed = Loader(source, options, LoaderState.FromJson(state));
             Assert.Equal(whole.Skip(stop), Drain(resumed));
-            Assert.Equal(skips.Split('\n').Where(l => !l.StartsWith(' ')), resumed.Skips.ToString().Split('\n').Where(l => !l.StartsWith(' ')));
+            Assert.Equal(skips, resumed.Skips.ToString());
         }
     }
 
@@ -160,8 +160,8 @@ public sealed class PackedLoaderTests : IDisposable
         using var loader = Loader(Source(path), Options with { Samples = 19 });
         Drain(loader);
         Assert.Equal(12, loader.State.Samples);
-        Assert.Equal(new Dictionary<SkipReason, long> { [SkipReason.Malformed] = 1, [SkipReason.NoAnswer] = 1, [SkipReason.ImageCount] = 1, [SkipReason.MissingImage] = 1, [SkipReason.BrokenImage] = 2, [SkipReason.TooLong] = 1 }, loader.Skips.Counts.ToDictionary());
-        Assert.Contains("none.jpg", Assert.Single(loader.Skips.First(SkipReason.MissingImage)));
+        Assert.Equal(new Dictionary<SkipReason, long> { [SkipReason.Malformed] = 1, [SkipReason.NoAnswer] = 1, [SkipReason.ImageCount] = 1, [SkipReason.MissingImage] = 1, [SkipReason.BrokenImage] = 2, [SkipReason.TooLong] = 1 }, loader.Skips.Reasons.ToDictionary(r => r.Key, r => r.Value.Count));
+        Assert.Contains("none.jpg", Assert.Single(loader.Skips.Reasons[SkipReason.MissingImage].First));
         Assert.Contains("MissingImage: 1 skipped", loader.Skips.ToString());
 
         static byte[] Noise()
@@ -178,6 +178,27 @@ public sealed class PackedLoaderTests : IDisposable
     }
 
     [Fact]
+    public void ASampleBeyondTheModelsPositionsIsTooLongThoughTheBatchWouldHoldIt()
+    {
+        string path = _folder.Write("long.jsonl", string.Join('\n', Line(1, 100, null), Line(2, 1, null)));
+        using var loader = Loader(Source(path), Options with { Samples = 2, MaxTokens = 4096, MaxSampleTokens = 64 });
+        Drain(loader);
+        Assert.Equal(1, loader.State.Samples);
+        Assert.Contains("the model has positions for 64", Assert.Single(loader.Skips.Reasons[SkipReason.TooLong].First), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void WhatASkippedSampleIsCalledIsOneShortLine()
+    {
+        string path = _folder.Write("evil.jsonl", $$"""{"id": "a\n\u001b[2J{{new string('x', 5000)}}", "conversations": []}""" + "\n" + Line(2, 1, null));
+        using var loader = Loader(Source(path), Options with { Samples = 2 });
+        Drain(loader);
+        string line = Assert.Single(loader.Skips.Reasons[SkipReason.NoAnswer].First);
+        Assert.DoesNotContain(line, char.IsControl);
+        Assert.InRange(line.Length, 1, 501);
+    }
+
+    [Fact]
     public void ALongSampleIsCutButNeverInsideAnImage()
     {
         _folder.Write("a.jpg", Jpeg(30, 30));
@@ -186,7 +207,7 @@ public sealed class PackedLoaderTests : IDisposable
         using var loader = Loader(Source(path), Options with { Samples = 3, Overflow = Overflow.Truncate, BufferSize = 1 });
         var batches = Drain(loader);
         Assert.Equal(2, loader.State.Samples);
-        Assert.Equal(1, loader.Skips.Counts[SkipReason.TooLong]);
+        Assert.Equal(1, loader.Skips.Reasons[SkipReason.TooLong].Count);
         Assert.Contains(batches, batch => batch.Contains("0,400 "));
     }
 

@@ -40,11 +40,19 @@ public sealed class ParquetSourceTests : IDisposable
         public string? conversations { get; set; }
     }
 
-    private sealed class Caption
+    internal sealed class Caption
     {
         public byte[]? image { get; set; }
 
         public string? caption { get; set; }
+    }
+
+    /// <summary>A file of pictures with captions, two row groups at least.</summary>
+    internal static async Task<byte[]> Bytes(params Caption[] rows)
+    {
+        using var stream = new MemoryStream();
+        await ParquetSerializer.SerializeAsync(rows, stream, new ParquetOptions { RowGroupSize = 1 });
+        return stream.ToArray();
     }
 
     private async Task<string> Write<T>(string name, int rowGroup, params T[] rows)

@@ -70,8 +70,15 @@ public sealed class RecipeFileTests
 
     /// <summary>Each row: what is replaced in a good recipe, by what, and what the message must say.</summary>
     [Theory]
-    [InlineData("batch: 4", "batch: 0", ":5: batch is '0'; it must be a whole number, at least 1.")]
+    [InlineData("batch: 4", "batch: 0", ":5: batch is '0'; it must be a whole number, at least 1, at most 65536.")]
     [InlineData("batch: 4", "batch: four", "batch is 'four'")]
+    [InlineData("batch: 4", "batch: 2000000000", "at least 1, at most 65536")]
+    [InlineData("steps: 3", "epochs: 1e300", "epochs is '1e300'; it must be a number above 0, at most 1000000")]
+    [InlineData("name: a", "name: a\n    max_tiles: 2000000000", "at least 1, at most 1024")]
+    [InlineData("name: a", "name: ' '", "it names a folder")]
+    [InlineData("name: a", "name: \"a\\0b\"", "name is 'a?b'; it names a folder")]
+    [InlineData("{ path: x.jsonl }", "{ path: \"x\\0y\" }", "path is 'x?y'; no path holds a zero")]
+    [InlineData("{ path: x.jsonl }", "{ path: x.jsonl, weight: 1e308 }, { path: y.jsonl, weight: 1e308 }", "no finite sum")]
     [InlineData("batch: 4", "bach: 4", ":5: bach is no key of stages[0]; known are")]
     [InlineData("batch: 4", "batch: 4\n    batch: 4", ":6: not valid YAML")]
     [InlineData("steps: 3", "steps: 3\n    epochs: 1", "must have exactly one of steps and epochs")]

@@ -120,6 +120,59 @@ public sealed class RefinementRunTests
     }
 
     [Fact]
+    public void GivenModel_ThatChanged_IsRefused()
+    {
+        using var folder = new TempFolder();
+        var made = Make(folder, ToyRecipe.Text(), "made");
+        Assert.True(made.Run(last: "fine"));
+        string given = folder.File("given"), text = $"model: {{ folder: {given} }}\n" + ToyRecipe.Text()[ToyRecipe.Text().IndexOf("defaults:", StringComparison.Ordinal)..];
+        Copy(made.Stages[0].Folder.Model, given);
+        Assert.True(Make(folder, text, "run").Run(last: "coarse"));
+        Assert.True(Make(folder, text, "run").Run(last: "coarse"));
+        // Of the same name, architecture and sizes.
+        Copy(made.Stages[1].Folder.Model, given);
+        Assert.Contains("the run was begun with other settings (weights", Assert.Throws<RecipeException>(() => Make(folder, text, "run").Run()).Message, StringComparison.Ordinal);
+
+        static void Copy(string from, string to)
+        {
+            Directory.CreateDirectory(to);
+            Array.ForEach(Directory.GetFiles(from), file => File.Copy(file, Path.Combine(to, Path.GetFileName(file)), overwrite: true));
+        }
+    }
+
+    [Fact]
+    public void TwoRunsInOneFolder_TheSecondIsRefused()
+    {
+        using var folder = new TempFolder();
+        string? refused = null;
+        Assert.True(Make(folder, ToyRecipe.Text()).Run(new AtFirstStep(() => refused = Assert.Throws<CheckpointException>(() => Make(folder, ToyRecipe.Text()).Run()).Message), last: "coarse"));
+        Assert.Contains("another run may be at work in this folder", refused, StringComparison.Ordinal);
+        Assert.True(Make(folder, ToyRecipe.Text()).Run(last: "fine"));
+    }
+
+    [Fact]
+    public void DamagedSummary_IsOneClearLine()
+    {
+        using var folder = new TempFolder();
+        var run = Make(folder, ToyRecipe.Text());
+        Assert.True(run.Run(last: "coarse"));
+        File.WriteAllText(Path.Combine(run.Stages[0].Folder.Path, "summary.json"), "{\"stage\"");
+        Assert.Contains("summary.json: not the summary of a stage", Assert.Throws<CheckpointException>(() => run.Run()).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void SkippedSamples_AreNamedInTheSummary()
+    {
+        using var folder = new TempFolder();
+        string data = folder.Write("data.jsonl", File.ReadAllText(ToyRecipe.Captions) + "{broken\n");
+        var run = Make(folder, ToyRecipe.Text().Replace(ToyRecipe.Captions, data, StringComparison.Ordinal));
+        Assert.True(run.Run(last: "coarse"));
+        var skipped = Assert.Single(run.Stages[0].Folder.Summary!.SkippedSamples);
+        Assert.Equal("Malformed", skipped.Key);
+        Assert.Contains("not valid JSON", skipped.Value.First[0], StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void UnknownStage_IsNamedWithTheKnownOnes() =>
         Assert.Contains("no stage 'warm-up'; it has coarse, fine, world", Assert.Throws<RecipeException>(() =>
         {
@@ -160,6 +213,17 @@ public sealed class RefinementRunTests
         var changed = was.Keys.Where(name => !TestData.Same(was[name], became[name])).ToList();
         Assert.All(changed, name => Assert.Contains(parts, part => name.StartsWith(part, StringComparison.Ordinal)));
         Assert.All(parts, part => Assert.Contains(changed, name => name.StartsWith(part, StringComparison.Ordinal)));
+    }
+
+    private sealed class AtFirstStep(Action action) : IRefinementObserver
+    {
+        private Action? _action = action;
+
+        public void Begin(StagePlan plan) { }
+
+        public void Step(StageProgress progress) => Interlocked.Exchange(ref _action, null)?.Invoke();
+
+        public void End(StageSummary summary, bool now) { }
     }
 
     private sealed class StopAfterOneStep(CancellationTokenSource stop) : IRefinementObserver
