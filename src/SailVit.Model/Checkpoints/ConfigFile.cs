@@ -75,11 +75,11 @@ public static class ConfigFile
         }
         catch (JsonException e)
         {
-            throw new CheckpointException($"{source}: not valid JSON ({e.Message})", e);
+            throw new CheckpointException($"{source}: not valid JSON ({TensorEntry.Show(e.Message, 500)})", e);
         }
         catch (Exception e) when (e is ArgumentException or InvalidOperationException)
         {
-            throw new CheckpointException($"{source}: {e.Message}", e);
+            throw new CheckpointException($"{source}: {TensorEntry.Show(e.Message, 500)}", e);
         }
     }
 
