@@ -8,6 +8,7 @@ root.Subcommands.Add(EmbedCommand.Create());
 root.Subcommands.Add(EvalCommand.Create());
 root.Subcommands.Add(SoupCommand.Create());
 root.Subcommands.Add(RefineCommand.Create());
+root.Subcommands.Add(DemoCommand.Create());
 root.Subcommands.Add(ChatCommand.Create());
 root.Subcommands.Add(VerifyCommand.Create());
 root.Subcommands.Add(BenchCommand.Create());

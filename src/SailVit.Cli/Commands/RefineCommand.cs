@@ -17,7 +17,7 @@ internal static class RefineCommand
 
     private static readonly Option<string?> Stage = new("--stage") { Description = "End after this stage (default: the last).", HelpName = "NAME" };
 
-    private static readonly Option<int?> Seed = new("--seed") { Description = "Instead of the recipe's seeds, that of the target included." };
+    private static readonly Option<int?> Seed = new("--seed") { Description = "Instead of the recipe's seed, that of the target included; one of its seeds alone where it has several." };
 
     private static readonly Option<double?> Peak = new("--peak-tflops")
     {
@@ -34,36 +34,44 @@ internal static class RefineCommand
             {
                 throw new ArgumentException($"--peak-tflops is {peak}; it must be above 0.");
             }
-            var recipe = WithSeed(RecipeFile.Read(result.GetValue(RecipePath)!), result.GetValue(Seed));
-            string folder = result.GetValue(Output) ?? Path.Combine("runs", recipe.Name);
+            var recipe = RecipeFile.Read(result.GetValue(RecipePath)!);
+            if (result.GetValue(Seed) is < 0 and var seed)
+            {
+                throw new ArgumentException($"--seed is {seed}; it must be at least 0.");
+            }
             using var interrupt = new Interrupt();
-            using var replicas = new SingleReplica();
-            var run = new RefinementRun(recipe, folder, replicas, result.GetValue(Peak) * 1e12);
-            bool finished = RefineScreen.Run(observer => run.Run(observer, result.GetValue(Stage), interrupt.Token));
-            string? report = RunReport.Save(run, folder);
-            if (!finished)
+            foreach (var (one, folder) in recipe.Runs(result.GetValue(Output) ?? Path.Combine("runs", recipe.Name), result.GetValue(Seed)))
             {
-                Console.Error.WriteLine($"sailvit: interrupted; the run is saved. The same command goes on from here.");
-                return Interrupted;
+                if (!Run(one, folder, result, interrupt.Token))
+                {
+                    Console.Error.WriteLine($"sailvit: interrupted; the run is saved. The same command goes on from here.");
+                    return Interrupted;
+                }
             }
-            foreach (var (stage, stageFolder) in run.Stages.Where(s => s.Folder.Summary is not null))
-            {
-                Console.WriteLine($"{stage.Name}: {stageFolder.Model}");
-            }
-            if (Directory.Exists(run.EncoderFolder))
-            {
-                Console.WriteLine($"refined encoder: {run.EncoderFolder}");
-            }
-            Console.WriteLine($"curves: {report ?? "none, no step was made"}");
             return 0;
         });
         return command;
     }
 
-    private static Recipe WithSeed(Recipe recipe, int? seed) => seed switch
+    private static bool Run(Recipe recipe, string folder, ParseResult result, CancellationToken cancel)
     {
-        null => recipe,
-        < 0 => throw new ArgumentException($"--seed is {seed}; it must be at least 0."),
-        { } given => recipe with { Seed = given, Target = recipe.Target is { } target ? target with { Seed = given } : null },
-    };
+        using var replicas = new SingleReplica();
+        var run = new RefinementRun(recipe, folder, replicas, result.GetValue(Peak) * 1e12);
+        bool finished = RefineScreen.Run(observer => run.Run(observer, result.GetValue(Stage), cancel));
+        string? report = RunReport.Save(run, folder);
+        if (!finished)
+        {
+            return false;
+        }
+        foreach (var (stage, stageFolder) in run.Stages.Where(s => s.Folder.Summary is not null))
+        {
+            Console.WriteLine($"{stage.Name}: {stageFolder.Model}");
+        }
+        if (Directory.Exists(run.EncoderFolder))
+        {
+            Console.WriteLine($"refined encoder: {run.EncoderFolder}");
+        }
+        Console.WriteLine($"curves: {report ?? "none, no step was made"}");
+        return true;
+    }
 }

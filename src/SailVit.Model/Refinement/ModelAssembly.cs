@@ -30,6 +30,10 @@ internal static class ModelAssembly
             var tokenizer = TokenizerFiles.Copy(recipe.Tokenizer, folder, ChatTemplate.TurnStart, ChatTemplate.TurnEnd, ChatTemplate.ImageStart, ChatTemplate.ImageEnd, ChatTemplate.ImageContext);
             var config = Config(recipe, stages[^1], vision.Config, language.Config, tokenizer);
             var connector = new Connector(config.Merge * config.Merge * vision.Config.HiddenSize, language.Config.HiddenSize, dtype);
+            if (recipe.Connector is { } trained)
+            {
+                Load(connector, trained);
+            }
             using var model = new MultimodalModel(config, vision, connector, language);
             model.Save(folder);
         }
@@ -87,6 +91,14 @@ internal static class ModelAssembly
             encoder.Dispose();
             throw;
         }
+    }
+
+    private static void Load(Connector connector, string folder)
+    {
+        const string Prefix = "mlp1.";
+        using var checkpoint = Checkpoint.Open(folder);
+        var sources = checkpoint.Names.Where(name => name.StartsWith(Prefix, StringComparison.Ordinal)).ToDictionary(name => name[Prefix.Length..], name => new[] { name });
+        CheckpointLoader.Load(connector.state_dict(), checkpoint, sources, "the connector between this encoder and this language model");
     }
 
     private static CausalLanguageModel Language(LanguageOrigin origin, ScalarType dtype) =>

@@ -25,8 +25,11 @@ public sealed record Recipe
     /// <summary>The stages, in order.</summary>
     public required IReadOnlyList<StageRecipe> Stages { get; init; }
 
-    /// <summary>The training after the hand-over; null for none.</summary>
-    public TargetRecipe? Target { get; init; }
+    /// <summary>Seeds of which each has a run of its own; empty: <see cref="Seed"/> alone.</summary>
+    public IReadOnlyList<int> Seeds { get; init; } = [];
+
+    /// <summary>Trainings after the hand-over.</summary>
+    public IReadOnlyList<TargetRecipe> Targets { get; init; } = [];
 
     /// <summary>Steps between checkpoints.</summary>
     public int CheckpointEvery { get; init; } = 500;
@@ -36,6 +39,19 @@ public sealed record Recipe
 
     /// <summary>Steps without a finite loss before a stage gives up.</summary>
     public int MostBadSteps { get; init; } = 10;
+
+    /// <summary>The same with another seed, which is the targets' too.</summary>
+    public Recipe WithSeed(int seed) => this with { Seed = seed, Targets = [.. Targets.Select(target => target with { Seed = seed })] };
+
+    /// <summary>The runs that the recipe asks for and their folders: one in <paramref name="folder"/>, or one for each of several seeds inside it.</summary>
+    /// <param name="folder">Of all.</param>
+    /// <param name="seed">This one alone; null: all.</param>
+    public IReadOnlyList<(Recipe Recipe, string Folder)> Runs(string folder, int? seed = null)
+    {
+        ArgumentNullException.ThrowIfNull(folder);
+        return Seeds.Count == 0 ? [(seed is { } one ? WithSeed(one) : this, folder)]
+            : [.. (seed is { } given ? [given] : Seeds).Select(s => (WithSeed(s), Path.Combine(folder, $"seed-{s}")))];
+    }
 }
 
 /// <summary>Where an encoder comes from: a folder, or sizes to fill with random weights.</summary>
@@ -68,6 +84,10 @@ public sealed record ModelRecipe
     /// <summary>The language model; null with <see cref="Folder"/>.</summary>
     public LanguageOrigin? Language { get; init; }
 
+    /// <summary>Multimodal folder whose connector is taken; null: a fresh one.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public string? Connector { get; init; }
+
     /// <summary>Folder with the tokenizer's files; with <see cref="Folder"/>, that folder.</summary>
     [JsonIgnore]
     public string Tokenizer { get; init; } = "";
@@ -85,12 +105,28 @@ public sealed record ModelRecipe
     public int? ImageSize { get; init; }
 }
 
-/// <summary>A training that takes the refined encoder and leaves connector and language model behind.</summary>
+/// <summary>A training that takes a refined encoder and leaves the language model behind, and the connector too unless told otherwise.</summary>
 /// <param name="Language">The language model, which need not have taken part in the refinement.</param>
 /// <param name="Tokenizer">Its tokenizer's folder.</param>
 /// <param name="Seed">Of the fresh connector and the order of the data.</param>
-/// <param name="Stages">The stages, in order.</param>
-public sealed record TargetRecipe(LanguageOrigin Language, string Tokenizer, int Seed, IReadOnlyList<StageRecipe> Stages);
+/// <param name="Stages">The stages, in order; where there are several targets, their names begin with <see cref="Label"/>.</param>
+public sealed record TargetRecipe(LanguageOrigin Language, string Tokenizer, int Seed, IReadOnlyList<StageRecipe> Stages)
+{
+    /// <summary>Tells it from other targets; null for one alone.</summary>
+    public string? Name { get; init; }
+
+    /// <summary>The stage whose encoder is taken, or <see cref="Start"/>; null: the last one.</summary>
+    public string? From { get; init; }
+
+    /// <summary>Whether the connector of that stage is taken too.</summary>
+    public bool KeepConnector { get; init; }
+
+    /// <summary>Name and origin.</summary>
+    public string Label => string.Join('-', new[] { Name, From }.OfType<string>());
+
+    /// <summary>What stands for the model that the refinement begins with, where the name of a stage could stand.</summary>
+    public const string Start = "start";
+}
 
 /// <summary>One source of a stage's data.</summary>
 /// <param name="Path">A .jsonl file, .tar shards or .parquet files.</param>
@@ -108,6 +144,9 @@ public sealed record StageRecipe
 {
     /// <summary>Names the stage and its folder.</summary>
     public required string Name { get; init; }
+
+    /// <summary>The earlier stage that it begins with, or <see cref="TargetRecipe.Start"/>; null: the one before.</summary>
+    public string? From { get; init; }
 
     /// <summary>The encoder's learning rate; null: frozen.</summary>
     public double? VisionRate { get; init; }

@@ -1,3 +1,4 @@
+using System.Globalization;
 using SailVit.Model.Checkpoints;
 using SailVit.Model.Encoders;
 using SailVit.Model.Language;
@@ -33,18 +34,19 @@ public static class RecipeFile
         ArgumentNullException.ThrowIfNull(file);
         var root = new RecipeSection(Root(text, file), "the recipe", file);
         var defaults = root.Child("defaults");
-        var (model, target) = (root.Child("model"), root.Child("target"));
+        var model = root.Child("model");
         var recipe = new Recipe
         {
             Name = root.Text("name") ?? Path.GetFileNameWithoutExtension(file),
             Seed = root.Count("seed", least: 0) ?? 0,
             Model = model is null ? new() : Model(model),
+            Seeds = Seeds(root),
             Stages = StageSections.Read(root, defaults),
             CheckpointEvery = root.Count("checkpoint_every") ?? 500,
             KeepCheckpoints = root.Count("keep_checkpoints") ?? 2,
             MostBadSteps = root.Count("most_bad_steps", least: 0) ?? 10,
         };
-        recipe = recipe with { Target = target is null ? null : Target(target, defaults, recipe.Seed) };
+        recipe = recipe with { Targets = TargetSections.Read(root, defaults, recipe) };
         root.End("model", "stages");
         defaults?.End();
         return recipe;
@@ -114,15 +116,14 @@ public static class RecipeFile
         return model;
     }
 
-    private static TargetRecipe Target(RecipeSection section, RecipeSection? defaults, int seed)
+    private static int[] Seeds(RecipeSection root)
     {
-        var language = section.Child("language") is { } origin ? Language(origin) : new(null, null);
-        var target = new TargetRecipe(language, Tokenizer(section, language.Folder), section.Count("seed", least: 0) ?? seed, StageSections.Read(section, defaults));
-        section.End("language", "stages");
-        return target;
+        int[] seeds = [.. (root.Texts("seeds") ?? []).Select(text => int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int seed) ? seed : -1)];
+        return seeds.Length > 0 && root.Has("seed") ? throw root.Error("seeds", "there is seed as well; give one of the two")
+            : seeds.Contains(-1) || seeds.Distinct().Count() < seeds.Length ? throw root.Error("seeds", "seeds must be whole numbers, at least 0, all different") : seeds;
     }
 
-    private static string Tokenizer(RecipeSection section, string? absent) => section.Path("tokenizer") ?? absent
+    internal static string Tokenizer(RecipeSection section, string? absent) => section.Path("tokenizer") ?? absent
         ?? throw section.Error($"{section.Name} lacks tokenizer: a folder with tokenizer.json, or vocab.json and merges.txt");
 
     private static EncoderOrigin Vision(RecipeSection section)
@@ -139,7 +140,7 @@ public static class RecipeFile
             : sizes is null ? null : Config(sizes, json => ConfigFile.Parse(json, sizes.File), config => ConfigFile.Text(config)));
     }
 
-    private static LanguageOrigin Language(RecipeSection section)
+    internal static LanguageOrigin Language(RecipeSection section)
     {
         string? folder = section.Path("folder");
         var sizes = section.Child("config");

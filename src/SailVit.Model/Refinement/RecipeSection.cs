@@ -67,6 +67,20 @@ internal sealed class RecipeSection
             : throw At(value, $"{key} is {Kind(value)}; it must be {string.Join(" or ", words.Select(w => w.Word))}");
     }
 
+    /// <summary>One of a few words that the recipe itself decides.</summary>
+    public string? Choice(string key, IReadOnlyList<string> words) => Texts(key) switch
+    {
+        null => null,
+        [var word] when words.Contains(word) => word,
+        _ => throw Error(key, $"{key} is {Kind(Ask(key)!)}; it must be {string.Join(" or ", words)}"),
+    };
+
+    /// <summary>A text or a list of texts; null where the key is absent.</summary>
+    public IReadOnlyList<string>? Texts(string key) => Ask(key) is not { } value ? null
+        : (value is YamlSequenceNode list ? list.Children : [value]) is { Count: > 0 } items && items.All(item => item is YamlScalarNode { Value.Length: > 0 })
+            ? [.. items.Select(item => ((YamlScalarNode)item).Value!)]
+            : throw At(value, $"{key} is {Kind(value)}; it must be a text or a list of texts");
+
     /// <summary>A nested mapping; null where the key is absent or null.</summary>
     public RecipeSection? Child(string key) => Ask(key) is { } value ? new RecipeSection(value, key, File) : null;
 

@@ -19,14 +19,15 @@ namespace SailVit.Model.Refinement;
 /// <param name="peakFlops">Floating-point operations per second of this replica's machine at its best; null where not known.</param>
 public sealed class RefinementRun(Recipe recipe, string folder, IReplicas replicas, double? peakFlops = null)
 {
-    private const string Start = "start", TargetStart = "target-start", Encoder = "encoder";
+    private const string Start = "start", Encoder = "encoder";
+
+    private readonly IReadOnlyList<Chain> _chains = Chains(recipe, folder);
 
     /// <summary>The folders of all stages, in order.</summary>
-    public IReadOnlyList<(StageRecipe Stage, StageFolder Folder)> Stages { get; } =
-    [
-        .. recipe.Stages.Concat(recipe.Target?.Stages ?? []).Select((stage, i) =>
-            (stage, new StageFolder(Path.Combine(folder, $"{i + 1}-{(i < recipe.Stages.Count ? "" : "target-")}{stage.Name}")))),
-    ];
+    public IReadOnlyList<(StageRecipe Stage, StageFolder Folder)> Stages => [.. _chains.SelectMany(chain => chain.Stages)];
+
+    /// <summary>The targets, and for each the folder of the encoder that it begins with and that of its last stage.</summary>
+    public IReadOnlyList<(TargetRecipe Target, string Encoder, StageFolder Last)> Targets => [.. _chains.Where(chain => chain.Target is not null).Select(chain => (chain.Target!, Origin(chain.Target!.From), chain.Stages[^1].Folder))];
 
     /// <summary>Where the refined encoder is saved.</summary>
     public string EncoderFolder => Path.Combine(folder, Encoder);
@@ -49,25 +50,26 @@ public sealed class RefinementRun(Recipe recipe, string folder, IReplicas replic
         }
         StageFolder.Create(folder);
         using var alone = replicas.Rank == 0 ? Lock() : null;
-        string model = recipe.Model.Folder is { } given ? Given(given) : Assemble(recipe.Model, recipe.Stages, recipe.Seed, Start);
-        for (int i = 0; i <= end; i++)
+        int number = 0;
+        foreach (var chain in _chains)
         {
-            var (stage, stageFolder) = Stages[i];
-            if (replicas.Sum(cancel.IsCancellationRequested ? 1 : 0) > 0)
+            string? start = null;
+            for (int i = 0; i < chain.Stages.Count && number <= end; i++)
             {
-                return false;
+                if (replicas.Sum(cancel.IsCancellationRequested ? 1 : 0) > 0)
+                {
+                    return false;
+                }
+                start ??= Begin(chain.Target);
+                var run = new StageRun(recipe, chain.Stages[i].Stage, chain.Stages[i].Folder, chain.Target?.Seed ?? recipe.Seed, replicas, peakFlops)
+                {
+                    EncoderFolder = chain.Target is null && i == chain.Stages.Count - 1 ? EncoderFolder : null,
+                };
+                if (!run.Run(chain.Before(i, start), (++number, Stages.Count), observer, cancel))
+                {
+                    return false;
+                }
             }
-            if (i == recipe.Stages.Count)
-            {
-                model = HandOver(model);
-            }
-            int seed = i < recipe.Stages.Count ? recipe.Seed : recipe.Target!.Seed;
-            var run = new StageRun(recipe, stage, stageFolder, seed, replicas, peakFlops) { EncoderFolder = i == recipe.Stages.Count - 1 ? EncoderFolder : null };
-            if (!run.Run(model, (i + 1, Stages.Count), observer, cancel))
-            {
-                return false;
-            }
-            model = stageFolder.Model;
         }
         return true;
     }
@@ -100,14 +102,34 @@ public sealed class RefinementRun(Recipe recipe, string folder, IReplicas replic
         return model;
     }
 
-    // The refined encoder alone goes on; connector and language model are left behind.
-    private string HandOver(string refined)
+    private static IReadOnlyList<Chain> Chains(Recipe recipe, string folder)
     {
+        int number = 0;
+        (StageRecipe, StageFolder)[] Numbered(IReadOnlyList<StageRecipe> stages, string prefix) =>
+            [.. stages.Select(stage => (stage, new StageFolder(Path.Combine(folder, $"{++number}-{prefix}{stage.Name}"))))];
+        return [new Chain(null, Numbered(recipe.Stages, "")), .. recipe.Targets.Select(target => new Chain(target, Numbered(target.Stages, "target-")))];
+    }
+
+    private string Begin(TargetRecipe? target) => target is not null ? HandOver(target)
+        : recipe.Model.Folder is { } given ? Given(given) : Assemble(recipe.Model, recipe.Stages, recipe.Seed, Start);
+
+    // The model that a stage left, or the one before all stages.
+    private string Origin(string? stage) => stage switch
+    {
+        null => _chains[0].Stages[^1].Folder.Model,
+        TargetRecipe.Start => recipe.Model.Folder ?? Path.Combine(folder, Start),
+        _ => _chains[0].Stages.First(s => s.Stage.Name == stage).Folder.Model,
+    };
+
+    // The refined encoder goes on, alone or with its connector; the language model is left behind.
+    private string HandOver(TargetRecipe target)
+    {
+        string refined = Origin(target.From);
         var config = MultimodalConfigFile.Read(refined);
-        var target = recipe.Target!;
         var model = new ModelRecipe
         {
-            Vision = new(EncoderFolder, null),
+            Vision = new(target.From is null ? EncoderFolder : refined, null),
+            Connector = target.KeepConnector ? refined : null,
             Language = target.Language,
             Tokenizer = target.Tokenizer,
             SelectLayer = config.SelectLayer,
@@ -115,7 +137,7 @@ public sealed class RefinementRun(Recipe recipe, string folder, IReplicas replic
             PixelShuffle = config.PixelShuffleVersion,
             ImageSize = config.ForceImageSize,
         };
-        return Assemble(model, target.Stages, target.Seed, TargetStart);
+        return Assemble(model, target.Stages, target.Seed, string.Join('-', new[] { "target", target.Label, Start }.Where(part => part.Length > 0)));
     }
 
     private string Assemble(ModelRecipe model, IReadOnlyList<StageRecipe> stages, int seed, string name)
@@ -132,5 +154,17 @@ public sealed class RefinementRun(Recipe recipe, string folder, IReplicas replic
         }
         replicas.Barrier();
         return path;
+    }
+
+    /// <summary>Stages that follow from one model: those of the refinement, or those of one target.</summary>
+    private sealed record Chain(TargetRecipe? Target, IReadOnlyList<(StageRecipe Stage, StageFolder Folder)> Stages)
+    {
+        /// <summary>The model that a stage begins with.</summary>
+        public string Before(int stage, string start) => Stages[stage].Stage.From switch
+        {
+            null => stage == 0 ? start : Stages[stage - 1].Folder.Model,
+            TargetRecipe.Start => start,
+            { } name => Stages.First(s => s.Stage.Name == name).Folder.Model,
+        };
     }
 }

@@ -20,7 +20,7 @@ internal static class StageSections
         var stages = new List<StageRecipe>();
         foreach (var section in sections)
         {
-            var stage = Read(section);
+            var stage = Read(section, [TargetRecipe.Start, .. stages.Select(s => s.Name)]);
             if (stages.Any(s => s.Name == stage.Name))
             {
                 throw section.Error("name", $"two stages are named '{stage.Name}'; each needs a name of its own");
@@ -30,13 +30,14 @@ internal static class StageSections
         return stages;
     }
 
-    private static StageRecipe Read(RecipeSection section)
+    private static StageRecipe Read(RecipeSection section, IReadOnlyList<string> origins)
     {
         var train = section.Child("train");
         var betas = section.Numbers("betas", 2, n => n is >= 0 and < 1, "two numbers from 0 to below 1") ?? [0.9, 0.999];
         var stage = new StageRecipe
         {
             Name = Name(section),
+            From = section.Choice("from", origins),
             VisionRate = train?.Positive("vision"),
             ConnectorRate = train?.Positive("connector"),
             LanguageRate = train?.Positive("language"),

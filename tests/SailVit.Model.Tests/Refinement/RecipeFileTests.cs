@@ -23,8 +23,8 @@ public sealed class RecipeFileTests
         Assert.Equal([null, null, 1e-5], recipe.Stages.Select(s => s.LanguageRate));
         Assert.Equal([1920, 512, 512], recipe.Stages.Select(s => s.Batch));
         Assert.All(recipe.Stages, s => Assert.Equal((8192, ScalarType.BFloat16, 1.0), (s.PackTokens, s.Precision, s.Epochs)));
-        Assert.Equal((2e-4, 2048), (recipe.Target!.Stages[0].ConnectorRate, recipe.Target.Stages[0].Batch));
-        Assert.NotNull(recipe.Target.Stages[0].AdaLrs);
+        Assert.Equal((2e-4, 2048), (recipe.Targets[0].Stages[0].ConnectorRate, recipe.Targets[0].Stages[0].Batch));
+        Assert.NotNull(recipe.Targets[0].Stages[0].AdaLrs);
     }
 
     [Fact]

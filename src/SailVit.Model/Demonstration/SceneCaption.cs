@@ -1,0 +1,36 @@
+namespace SailVit.Model.Demonstration;
+
+/// <summary>Descriptions of a scene, of rising detail.</summary>
+public static class SceneCaption
+{
+    /// <summary>What asks for <see cref="Coarse"/>.</summary>
+    public const string CoarsePrompt = "Describe this image briefly.";
+
+    /// <summary>What asks for <see cref="Dense"/>.</summary>
+    public const string DensePrompt = "Describe this image in detail.";
+
+    /// <summary>What there is, and what is written: <c>A circle, a star and the word sun.</c></summary>
+    public static string Coarse(Scene scene) => Sentence(scene, shape => $"a {shape.Name}", text => Written(text));
+
+    /// <summary>What there is, with sizes, colours and places: <c>A large red circle at the top left and the digit 7 in the centre.</c></summary>
+    public static string Dense(Scene scene) => Sentence(scene,
+        shape => $"a {shape.SizeName} {shape.ColourName} {shape.Name} {Where(shape.Place)}",
+        text => $"{Written(text)} {Where(text.Place)}");
+
+    private static string Written(SceneText text) => $"the {(text.IsDigit ? "digit" : "word")} {text.Text}";
+
+    private static string Where(Place place) => place.Name == "centre" ? "in the centre" : $"at the {place.Name}";
+
+    private static string Sentence(Scene scene, Func<SceneShape, string> shape, Func<SceneText, string> text)
+    {
+        ArgumentNullException.ThrowIfNull(scene);
+        var parts = scene.Shapes.Select(s => (s.Place.Index, Words: shape(s)));
+        if (scene.Text is { } written)
+        {
+            parts = parts.Append((written.Place.Index, text(written)));
+        }
+        string[] ordered = [.. parts.OrderBy(p => p.Index).Select(p => p.Words)];
+        string sentence = ordered.Length == 1 ? ordered[0] : $"{string.Join(", ", ordered[..^1])} and {ordered[^1]}";
+        return $"{char.ToUpperInvariant(sentence[0])}{sentence[1..]}.";
+    }
+}
