@@ -141,7 +141,8 @@ public sealed class Linear : Module<Tensor, Tensor>, IResidualBranch
     private Tensor Adapted(Tensor x, Tensor a, Tensor b, Tensor? residual)
     {
         using var scope = NewDisposeScope();
-        var low = functional.linear(x, a).mul(_loraScale);
+        using Scalar scale = _loraScale;
+        var low = functional.linear(x, a).mul(scale);
         var added = functional.linear(low, b, null, Activation.None, _activation == Activation.None ? residual : null);
         var sum = Product(x, Activation.None, added);
         var y = _activation switch

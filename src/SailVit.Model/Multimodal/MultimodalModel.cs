@@ -88,7 +88,8 @@ public sealed partial class MultimodalModel : nn.Module
         ArgumentNullException.ThrowIfNull(ids);
         using var scope = NewDisposeScope();
         var text = Language.Embed(ids);
-        var places = ids.eq(Config.ImageContextTokenId).nonzero().view(-1);
+        using Scalar image = Config.ImageContextTokenId;
+        var places = ids.eq(image).nonzero().view(-1);
         long have = images?.shape[0] ?? 0;
         if (places.shape[0] != have)
         {

@@ -1,5 +1,5 @@
-using System.Text.Json.Nodes;
 using System.Text.Json;
+using System.Text.Json.Nodes;
 using SailVit.Model.Checkpoints;
 using SailVit.Model.Distributed;
 using SailVit.Model.Multimodal;

@@ -1,6 +1,7 @@
 using SailVit.Kernels;
 using SailVit.Model.Checkpoints;
 using SailVit.Model.Distributed;
+using TorchSharp;
 using TorchSharp.Modules;
 using static TorchSharp.torch;
 
@@ -108,10 +109,15 @@ public sealed class MasterAdamW : IDisposable
     {
         using var scope = NewDisposeScope();
         using var noGrad = no_grad();
-        double norm = Math.Sqrt(_slots.Sum(s => s.Gradient.square().sum(float64).item<double>()));
+        double norm = Math.Sqrt(_slots.Sum(s => s.Gradient.mul(s.Gradient).sum(float64).item<double>()));
         if (most is { } limit && norm > limit && double.IsFinite(norm))
         {
-            _slots.ForEach(s => s.Gradient.mul_(limit / norm));
+            // Held: TorchSharp keeps a number that it converts itself alive for less than the call.
+            using Scalar factor = limit / norm;
+            foreach (var slot in _slots)
+            {
+                slot.Gradient.mul_(factor);
+            }
         }
         return norm;
     }

@@ -1,3 +1,4 @@
+using TorchSharp;
 using static TorchSharp.torch;
 
 namespace SailVit.Model.Training;
@@ -32,9 +33,10 @@ public sealed class MovingAverage : IDisposable
         ArgumentNullException.ThrowIfNull(weights);
         using var noGrad = no_grad();
         double decay = Math.Min(_decay, (1.0 + step) / (10 + step));
+        using Scalar share = 1 - decay;
         foreach (var (name, average) in _average)
         {
-            average.lerp_(weights[name], 1 - decay);
+            average.lerp_(weights[name], share);
         }
     }
 

@@ -1,6 +1,7 @@
 using SailVit.Kernels.Interop;
 using SailVit.Kernels.Ops.LayerScale;
 using SailVit.Kernels.Tensors;
+using TorchSharp;
 using static TorchSharp.torch;
 
 namespace SailVit.Kernels;
@@ -41,7 +42,8 @@ public static partial class functional
     private static Tensor DrawKeep(long samples, double p)
     {
         using var scope = NewDisposeScope();
-        var kept = rand(samples).ge(p).to(float32);
-        return (p < 1 ? kept / (1 - p) : kept).MoveToOuterDisposeScope();
+        using Scalar dropped = p, rest = 1 - p;
+        var kept = rand(samples).ge(dropped).to(float32);
+        return (p < 1 ? kept / rest : kept).MoveToOuterDisposeScope();
     }
 }

@@ -1,4 +1,5 @@
 using SailVit.Kernels.Interop;
+using TorchSharp;
 using static TorchSharp.torch;
 
 namespace SailVit.Kernels.Ops.LinearCrossEntropy;
@@ -19,8 +20,10 @@ internal sealed class LinearCrossEntropyFunction : OpFunction<LinearCrossEntropy
     protected override Tensor?[] Backward(LinearCrossEntropyOptions state, Tensor?[] saved, Tensor?[] grads, bool[] needed)
     {
         float scale = grads[0]!.item<float>();
+        // Held: TorchSharp keeps a number that it converts itself alive for less than the call, and the collector may run meanwhile.
+        using Scalar factor = scale;
         // A graph that is kept hands the same tensors out again: they must not change, and must not become somebody's .grad.
         bool keep = AutogradEngine.KeepsGraph;
-        return Array.ConvertAll(saved, gradient => gradient is null ? null : keep ? gradient * scale : scale == 1 ? gradient.alias() : gradient.mul_(scale).alias());
+        return Array.ConvertAll(saved, gradient => gradient is null ? null : keep ? gradient * factor : scale == 1 ? gradient.alias() : gradient.mul_(factor).alias());
     }
 }

@@ -14,6 +14,8 @@ internal readonly unsafe struct PatchRows(PatchGrid grid, long first) : ILeftOpe
 
     public bool IsFloat32Rows => false;
 
+    public bool IsInPlace => false;
+
     public float* InPlace(long row, long column) => null;
 
     public void CopyRow<S, V>(long row, long column, long count, float* to) where S : struct, ISimd<V> where V : unmanaged =>

@@ -27,15 +27,23 @@ internal static unsafe class Gemm
     private const long BlockBytes = 4 << 20;
     private const long MaxBlockRows = 57 * GemmTile.MaxRows;
 
-    // When the caller brings no packed B, this much of it is packed at a time: it stays in the third cache.
+    // Items per thread below which blocks get smaller, and the smallest.
+    private const long FewItems = 16;
+    private const long LeastBlockRows = 8 * GemmTile.MaxRows;
+
+    // When the caller brings no packed B and A is packed too, this much of it is packed at a time: it stays in the third cache.
     private const long PackBytes = 8 << 20;
+
+    // A larger A would come from memory for every strip of B.
+    private const long StreamedBytes = 8 << 20;
 
     /// <summary>C = A·B with B packed before.</summary>
     public static void Run<A, E>(A left, long rows, PackedMatrix right, E epilogue)
         where A : unmanaged, ILeftOperand
         where E : unmanaged, IEpilogue => Run(left, rows, right, 0, right.Columns, epilogue);
 
-    /// <summary>C = A·B; B is packed here, a cache-sized group of columns at a time.</summary>
+    /// <summary>C = A·B; B is packed here: a strip at a time by the thread that multiplies it, or, for an A that must be packed
+    /// as well, a cache-sized group of columns at a time by all threads.</summary>
     public static void Run<A, B, E>(A left, long rows, B right, E epilogue)
         where A : unmanaged, ILeftOperand
         where B : unmanaged, IRightOperand
@@ -45,8 +53,16 @@ internal static unsafe class Gemm
         {
             return;
         }
+        if (left.IsInPlace && rows * right.Depth * sizeof(float) <= StreamedBytes)
+        {
+            var kernel = new StripKernel<A, B, E>(left, rows, right, DepthBlock(right.Columns, right.Depth), epilogue);
+            CpuBackend.Run(kernel, kernel.Items, 1);
+            return;
+        }
         long stripBytes = PackedMatrix.FloatsOf(right.Depth, 1, right.Matrices) * sizeof(float);
-        long strips = Math.Clamp(PackBytes / Math.Max(stripBytes, 1), 1, PackedMatrix.StripsOf(right.Columns));
+        long all = PackedMatrix.StripsOf(right.Columns);
+        long groups = Math.Clamp(((all * stripBytes) + PackBytes - 1) / PackBytes, 1, all);
+        long strips = (all + groups - 1) / groups;
         using var lease = Workspace.Rent(strips * stripBytes);
         for (long first = 0; first < right.Columns; first += strips * PackedMatrix.StripColumns)
         {
@@ -57,11 +73,24 @@ internal static unsafe class Gemm
         }
     }
 
+    /// <summary>Rows of A per item where items are strips by blocks: the same, but fewer where there would be so few items that
+    /// a thread with one more than another is felt.</summary>
+    public static long BlockRows(long rows, long depth, long strips)
+    {
+        long wanted = (FewItems * CpuBackend.Threads / strips) + 1;
+        return Math.Min(BlockRows(rows, depth), Math.Max(LeastBlockRows, TileRows(rows, wanted)));
+    }
+
     /// <summary>Rows of A per item, a multiple of a tile's rows.</summary>
     public static long BlockRows(long rows, long depth)
     {
         long fit = Math.Clamp(BlockBytes / sizeof(float) / Math.Max(depth, 1), 2 * GemmTile.MaxRows, MaxBlockRows);
         long blocks = (rows + fit - 1) / fit;
+        return TileRows(rows, blocks);
+    }
+
+    private static long TileRows(long rows, long blocks)
+    {
         long tiles = (rows + GemmTile.MaxRows - 1) / GemmTile.MaxRows;
         return (tiles + blocks - 1) / blocks * GemmTile.MaxRows;
     }

@@ -1,6 +1,6 @@
 namespace SailVit.Kernels.Backends.Cpu.Gemm;
 
-/// <summary>The product over a range of items, (block of rows, strip of the output), rows changing slowest.</summary>
+/// <summary>The product with a packed B over a range of items, (block of rows, strip of the output), rows changing slowest.</summary>
 internal readonly unsafe struct GemmKernel<A, E>(A left, long rows, PackedMatrix right, long firstColumn, long depthBlock, E epilogue) : ICpuKernel
     where A : unmanaged, ILeftOperand
     where E : unmanaged, IEpilogue
@@ -38,29 +38,13 @@ internal readonly unsafe struct GemmKernel<A, E>(A left, long rows, PackedMatrix
             int columns = (int)Math.Min(PackedMatrix.StripColumns, _right.Columns - column);
             for (int m = 0; m < _right.Matrices; m++)
             {
-                Multiply<S, V>(block, rows, (strip * _right.Matrices) + m, columns, sums + (m * PackedMatrix.StripColumns), sumStep);
+                long at = (strip * _right.Matrices) + m;
+                GemmTiles.Run<S, V>(block, rows, _right.Strip(at), _right.Depth, _depthBlock, columns, sums + (m * PackedMatrix.StripColumns), sumStep, _right.Strip((at + 1) % _right.Strips));
             }
             for (long r = 0; r < rows; r++)
             {
                 _epilogue.Row<S, V>(sums + (r * sumStep), row + r, _firstColumn + column, columns);
             }
-        }
-    }
-
-    private void Multiply<S, V>(LeftBlock a, long rows, long strip, int columns, float* sums, int sumStep) where S : struct, ISimd<V> where V : unmanaged
-    {
-        for (long r = 0; _right.Depth == 0 && r < rows; r++)
-        {
-            new Span<float>(sums + (r * sumStep), columns).Clear();
-        }
-        var b = _right.Strip(strip);
-        var following = _right.Strip((strip + 1) % _right.Strips);
-        for (long k = 0; k < _right.Depth; k += _depthBlock)
-        {
-            long depth = Math.Min(_depthBlock, _right.Depth - k);
-            long end = k + depth;
-            var next = end < _right.Depth ? b + (end * PackedMatrix.PanelColumns) : following;
-            GemmTiles.Run<S, V>(a.From(k), rows, b + (k * PackedMatrix.PanelColumns), _right.Depth, depth, columns, sums, sumStep, add: k > 0, next);
         }
     }
 }

@@ -5,6 +5,32 @@ namespace SailVit.Kernels.Backends.Cpu.Gemm;
 /// <summary>Cuts a block of rows × one strip into register tiles.</summary>
 internal static unsafe class GemmTiles
 {
+    /// <summary>All of K, in blocks.</summary>
+    /// <param name="a">Rows of A.</param>
+    /// <param name="rows">Number of rows.</param>
+    /// <param name="strip">The packed strip of B.</param>
+    /// <param name="depth">K.</param>
+    /// <param name="depthBlock">Products per sum.</param>
+    /// <param name="columns">Valid columns of the strip.</param>
+    /// <param name="sums">Result.</param>
+    /// <param name="sumStep">Floats from one row of the result to the next.</param>
+    /// <param name="following">Where B will be read after this; null for nowhere.</param>
+    public static void Run<S, V>(LeftBlock a, long rows, float* strip, long depth, long depthBlock, int columns, float* sums, int sumStep, float* following)
+        where S : struct, ISimd<V>
+        where V : unmanaged
+    {
+        for (long r = 0; depth == 0 && r < rows; r++)
+        {
+            new Span<float>(sums + (r * sumStep), columns).Clear();
+        }
+        for (long k = 0; k < depth; k += depthBlock)
+        {
+            long end = Math.Min(depth, k + depthBlock);
+            var next = end < depth ? strip + (end * PackedMatrix.PanelColumns) : following;
+            Run<S, V>(a.From(k), rows, strip + (k * PackedMatrix.PanelColumns), depth, end - k, columns, sums, sumStep, add: k > 0, next);
+        }
+    }
+
     /// <param name="a">Rows of A at the first k of this block.</param>
     /// <param name="rows">Number of rows.</param>
     /// <param name="b">The strip of B at the first k of this block.</param>

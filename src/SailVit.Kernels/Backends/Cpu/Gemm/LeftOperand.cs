@@ -30,6 +30,9 @@ internal readonly unsafe struct LeftBlock(float* data, long rowStride, long kStr
 /// gathered (image patches).</summary>
 internal unsafe interface ILeftOperand
 {
+    /// <summary>Whether blocks are read where they lie, without scratch.</summary>
+    bool IsInPlace { get; }
+
     /// <summary>Floats of scratch that a block needs; 0 when blocks are read in place. The product reads K in blocks of depthBlock.</summary>
     long ScratchFloats(long rows, long depth, long depthBlock);
 
@@ -41,6 +44,8 @@ internal unsafe interface ILeftOperand
 internal readonly unsafe struct LeftRows(MatrixView x) : ILeftOperand
 {
     private readonly MatrixView _x = x;
+
+    public bool IsInPlace => _x.IsFloat32Rows;
 
     public long ScratchFloats(long rows, long depth, long depthBlock) => _x.IsFloat32Rows ? 0 : rows * depth;
 
@@ -64,6 +69,8 @@ internal readonly unsafe struct LeftRows(MatrixView x) : ILeftOperand
 internal readonly unsafe struct LeftColumns<X>(X x) : ILeftOperand where X : unmanaged, IRowSource
 {
     private readonly X _x = x;
+
+    public bool IsInPlace => false;
 
     public long ScratchFloats(long rows, long depth, long depthBlock) =>
         (Padded(rows) * (((depth + depthBlock - 1) / depthBlock) + 1) * depthBlock) + IRowSource.Slack;

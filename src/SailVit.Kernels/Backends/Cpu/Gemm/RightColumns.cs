@@ -54,7 +54,12 @@ internal readonly unsafe struct RightColumns(MatrixView first, MatrixView second
     public static void Transpose(float* from, long stride, int columns, int depth, float* to)
     {
         int wholeColumns = columns & ~3, wholeDepth = depth & ~3;
-        for (int c = 0; c < wholeColumns; c += 4)
+        bool panel = columns == PackedMatrix.PanelColumns && Avx512F.IsSupported;
+        for (int k = 0; panel && k < wholeDepth; k += 4)
+        {
+            Transpose16(from + k, stride, to + (k * PackedMatrix.PanelColumns));
+        }
+        for (int c = 0; !panel && c < wholeColumns; c += 4)
         {
             for (int k = 0; k < wholeDepth; k += 4)
             {
@@ -68,6 +73,28 @@ internal readonly unsafe struct RightColumns(MatrixView first, MatrixView second
                 to[(k * PackedMatrix.PanelColumns) + c] = from[(c * stride) + k];
             }
         }
+    }
+
+    // Four 4 × 4 blocks side by side: rows i, i + 4, i + 8 and i + 12 share a vector, so that each step below turns all four.
+    private static void Transpose16(float* from, long stride, float* to)
+    {
+        var (a, b) = (Lanes(from, stride), Lanes(from + stride, stride));
+        var (c, d) = (Lanes(from + (2 * stride), stride), Lanes(from + (3 * stride), stride));
+        var (acLow, acHigh) = (Avx512F.UnpackLow(a, c), Avx512F.UnpackHigh(a, c));
+        var (bdLow, bdHigh) = (Avx512F.UnpackLow(b, d), Avx512F.UnpackHigh(b, d));
+        Avx512F.UnpackLow(acLow, bdLow).Store(to);
+        Avx512F.UnpackHigh(acLow, bdLow).Store(to + PackedMatrix.PanelColumns);
+        Avx512F.UnpackLow(acHigh, bdHigh).Store(to + (2 * PackedMatrix.PanelColumns));
+        Avx512F.UnpackHigh(acHigh, bdHigh).Store(to + (3 * PackedMatrix.PanelColumns));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<float> Lanes(float* from, long stride)
+    {
+        var x = Vector128.Load(from).ToVector256Unsafe().ToVector512Unsafe();
+        x = Avx512F.InsertVector128(x, Vector128.Load(from + (4 * stride)), 1);
+        x = Avx512F.InsertVector128(x, Vector128.Load(from + (8 * stride)), 2);
+        return Avx512F.InsertVector128(x, Vector128.Load(from + (12 * stride)), 3);
     }
 
     private static void Transpose4(float* from, long stride, float* to)
