@@ -1,4 +1,3 @@
-using TorchSharp;
 using static TorchSharp.torch;
 
 namespace SailVit.Model.Training;
@@ -33,7 +32,7 @@ public sealed class MovingAverage : IDisposable
         ArgumentNullException.ThrowIfNull(weights);
         using var noGrad = no_grad();
         double decay = Math.Min(_decay, (1.0 + step) / (10 + step));
-        using Scalar share = 1 - decay;
+        using Tensor share = 1 - decay;
         foreach (var (name, average) in _average)
         {
             average.lerp_(weights[name], share);
