@@ -66,7 +66,7 @@ public static class CheckpointLoader
 
     private static void Add(List<string> problems, string what, IEnumerable<string> names)
     {
-        var list = names.Order(StringComparer.Ordinal).Select(TensorEntry.Show).ToList();
+        var list = names.Order(StringComparer.Ordinal).Select(name => TensorEntry.Show(name)).ToList();
         if (list.Count > 0)
         {
             problems.Add($"{what} {string.Join(", ", list)}");
@@ -75,7 +75,7 @@ public static class CheckpointLoader
 
     private static string? Mismatch(string name, Tensor target, string[] parts, Checkpoint checkpoint)
     {
-        string shown = string.Join(" + ", parts.Select(TensorEntry.Show));
+        string shown = string.Join(" + ", parts.Select(part => TensorEntry.Show(part)));
         if (parts.Length != KeyMap.PartCount(parts[0]))
         {
             return $"{TensorEntry.Show(name)} is made of {shown}, {(parts.Length < KeyMap.PartCount(parts[0]) ? "where query, key and value are needed" : "which name the same parameter")}";
