@@ -43,10 +43,12 @@ internal readonly unsafe struct KvCacheKernel<T>(AttentionProblem problem, HeadT
         }
         var k = p.K.Matrix(b, 0, kvHead, sequence.Keys, p.Width);
         var v = p.V.Matrix(b, 0, kvHead, sequence.Keys, p.Width);
+        // One lane: chains as short as the matrix product's.
+        long chain = S.Width == 1 ? AttentionScores.ScoreDepth : p.Width;
         for (long key = 0; key < sequence.Keys; key += KeyBlock)
         {
             int keys = (int)Math.Min(KeyBlock, sequence.Keys - key);
-            Score<S, V>(k, key, keys, queries, rows, step, scores);
+            RowDots.Run<T, S, V>(queries, step, rows, k, key, keys, chain, scores, KeyBlock);
             for (int r = 0; r < rows; r++)
             {
                 var row = scores + (r * KeyBlock);
@@ -64,51 +66,6 @@ internal readonly unsafe struct KvCacheKernel<T>(AttentionProblem problem, HeadT
             var to = output.Matrix(b, sequence.FirstQuery, (kvHead * p.Group) + (r / sequence.Queries), sequence.Queries, p.Width);
             AttentionScores.Store<S, V>(to, r % sequence.Queries, sums + (r * step), 1 / total[r]);
         }
-    }
-
-    /// <summary>scores[r, j] = q[r]·k[j].</summary>
-    private static void Score<S, V>(MatrixView k, long key, int keys, float* queries, int rows, int step, float* scores) where S : struct, ISimd<V> where V : unmanaged
-    {
-        for (int j = 0; j < keys; j += Together)
-        {
-            // Past the last key it is read again; the mask hides that score.
-            byte* k0 = k.At(key + j, 0), k1 = k.At(key + Math.Min(j + 1, keys - 1), 0);
-            byte* k2 = k.At(key + Math.Min(j + 2, keys - 1), 0), k3 = k.At(key + Math.Min(j + 3, keys - 1), 0);
-            for (int r = 0; r < rows; r++)
-            {
-                Dot<S, V>(queries + (r * step), k0, k1, k2, k3, k.Columns, scores + (r * KeyBlock) + j);
-            }
-        }
-    }
-
-    private static void Dot<S, V>(float* q, byte* k0, byte* k1, byte* k2, byte* k3, long width, float* to) where S : struct, ISimd<V> where V : unmanaged
-    {
-        V s0 = S.Zero, s1 = S.Zero, s2 = S.Zero, s3 = S.Zero;
-        float r0 = 0, r1 = 0, r2 = 0, r3 = 0;
-        long d = 0;
-        for (; d + S.Width <= width; d += S.Width)
-        {
-            // One lane: chains as short as the matrix product's.
-            if (S.Width == 1 && d % AttentionScores.ScoreDepth == 0)
-            {
-                (r0, r1, r2, r3) = (r0 + S.Sum(s0), r1 + S.Sum(s1), r2 + S.Sum(s2), r3 + S.Sum(s3));
-                s0 = s1 = s2 = s3 = S.Zero;
-            }
-            var x = S.Load(q + d);
-            s0 = S.Fma(x, T.Load<S, V>(k0, d), s0);
-            s1 = S.Fma(x, T.Load<S, V>(k1, d), s1);
-            s2 = S.Fma(x, T.Load<S, V>(k2, d), s2);
-            s3 = S.Fma(x, T.Load<S, V>(k3, d), s3);
-        }
-        (r0, r1, r2, r3) = (r0 + S.Sum(s0), r1 + S.Sum(s1), r2 + S.Sum(s2), r3 + S.Sum(s3));
-        for (; d < width; d++)
-        {
-            r0 = MathF.FusedMultiplyAdd(q[d], T.Load<SimdScalar, float>(k0, d), r0);
-            r1 = MathF.FusedMultiplyAdd(q[d], T.Load<SimdScalar, float>(k1, d), r1);
-            r2 = MathF.FusedMultiplyAdd(q[d], T.Load<SimdScalar, float>(k2, d), r2);
-            r3 = MathF.FusedMultiplyAdd(q[d], T.Load<SimdScalar, float>(k3, d), r3);
-        }
-        (to[0], to[1], to[2], to[3]) = (r0, r1, r2, r3);
     }
 
     /// <summary>sums[r] += Σ weights[r, j]·v[j], four keys at a time.</summary>

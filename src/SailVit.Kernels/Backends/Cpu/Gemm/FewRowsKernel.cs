@@ -12,9 +12,6 @@ internal readonly unsafe struct FewRowsKernel<T, E>(MatrixView left, MatrixView 
     // Vectors per chain of sums: longer ones lose more than stock's.
     private const int ChainLength = 32;
 
-    // Rows of W side by side: their chains hide each other's latency.
-    private const int Together = 4;
-
     private readonly MatrixView _left = left;
     private readonly MatrixView _first = first;
     private readonly MatrixView _second = second;
@@ -36,54 +33,12 @@ internal readonly unsafe struct FewRowsKernel<T, E>(MatrixView left, MatrixView 
             int columns = (int)Math.Min(PackedMatrix.StripColumns, _first.Rows - column);
             for (int m = 0; m < matrices; m++)
             {
-                Multiply<S, V>(x, rows, m == 0 ? _first : _second, column, columns, lease.Floats + (m * PackedMatrix.StripColumns), sumStep);
+                RowDots.Run<T, S, V>(x.Data, x.RowStride, rows, m == 0 ? _first : _second, column, columns, ChainLength * S.Width, lease.Floats + (m * PackedMatrix.StripColumns), sumStep);
             }
             for (long r = 0; r < rows; r++)
             {
                 _epilogue.Row<S, V>(lease.Floats + (r * sumStep), r, column, columns);
             }
         }
-    }
-
-    private static void Multiply<S, V>(LeftBlock x, long rows, MatrixView w, long column, int columns, float* sums, int sumStep) where S : struct, ISimd<V> where V : unmanaged
-    {
-        for (int j = 0; j < columns; j += Together)
-        {
-            // Past the last row its neighbour is read again; nobody reads that sum.
-            byte* w0 = w.At(column + j, 0), w1 = w.At(column + Math.Min(j + 1, columns - 1), 0);
-            byte* w2 = w.At(column + Math.Min(j + 2, columns - 1), 0), w3 = w.At(column + Math.Min(j + 3, columns - 1), 0);
-            for (long r = 0; r < rows; r++)
-            {
-                Dot<S, V>(x.Data + (r * x.RowStride), w0, w1, w2, w3, w.Columns, sums + (r * sumStep) + j);
-            }
-        }
-    }
-
-    private static void Dot<S, V>(float* x, byte* w0, byte* w1, byte* w2, byte* w3, long depth, float* to) where S : struct, ISimd<V> where V : unmanaged
-    {
-        V t0 = S.Zero, t1 = S.Zero, t2 = S.Zero, t3 = S.Zero;
-        long k = 0, whole = depth - (depth % S.Width);
-        while (k < whole)
-        {
-            V s0 = S.Zero, s1 = S.Zero, s2 = S.Zero, s3 = S.Zero;
-            for (long end = Math.Min(whole, k + (ChainLength * S.Width)); k < end; k += S.Width)
-            {
-                var v = S.Load(x + k);
-                s0 = S.Fma(v, T.Load<S, V>(w0, k), s0);
-                s1 = S.Fma(v, T.Load<S, V>(w1, k), s1);
-                s2 = S.Fma(v, T.Load<S, V>(w2, k), s2);
-                s3 = S.Fma(v, T.Load<S, V>(w3, k), s3);
-            }
-            (t0, t1, t2, t3) = (S.Add(t0, s0), S.Add(t1, s1), S.Add(t2, s2), S.Add(t3, s3));
-        }
-        float r0 = S.Sum(t0), r1 = S.Sum(t1), r2 = S.Sum(t2), r3 = S.Sum(t3);
-        for (; k < depth; k++)
-        {
-            r0 = MathF.FusedMultiplyAdd(x[k], T.Load<SimdScalar, float>(w0, k), r0);
-            r1 = MathF.FusedMultiplyAdd(x[k], T.Load<SimdScalar, float>(w1, k), r1);
-            r2 = MathF.FusedMultiplyAdd(x[k], T.Load<SimdScalar, float>(w2, k), r2);
-            r3 = MathF.FusedMultiplyAdd(x[k], T.Load<SimdScalar, float>(w3, k), r3);
-        }
-        (to[0], to[1], to[2], to[3]) = (r0, r1, r2, r3);
     }
 }

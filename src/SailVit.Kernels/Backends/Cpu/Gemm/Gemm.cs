@@ -31,7 +31,7 @@ internal static unsafe class Gemm
     private const long FewItems = 16;
     private const long LeastBlockRows = 8 * GemmTile.MaxRows;
 
-    // When the caller brings no packed B and A is packed too, this much of it is packed at a time: it stays in the third cache.
+    // Of a B that all threads pack, this much at a time: it stays in the third cache.
     private const long PackBytes = 8 << 20;
 
     // A larger A would come from memory for every strip of B.
@@ -43,7 +43,7 @@ internal static unsafe class Gemm
         where E : unmanaged, IEpilogue => Run(left, rows, right, 0, right.Columns, epilogue);
 
     /// <summary>C = A·B; B is packed here: a strip at a time by the thread that multiplies it, or, for an A that must be packed
-    /// as well, a cache-sized group of columns at a time by all threads.</summary>
+    /// as well or is too large to be read once per strip, a cache-sized group of columns at a time by all threads.</summary>
     public static void Run<A, B, E>(A left, long rows, B right, E epilogue)
         where A : unmanaged, ILeftOperand
         where B : unmanaged, IRightOperand

@@ -18,10 +18,8 @@ internal readonly unsafe struct GemmKernel<A, E>(A left, long rows, PackedMatrix
 
     public void Run<S, V>(long begin, long end) where S : struct, ISimd<V> where V : unmanaged
     {
-        int sumStep = _right.Matrices * PackedMatrix.StripColumns;
         using var scratch = Workspace.Rent(_left.ScratchFloats(_blockRows, _right.Depth, _depthBlock) * sizeof(float));
-        using var lease = Workspace.Rent(_blockRows * sumStep * sizeof(float));
-        var sums = lease.Floats;
+        using var lease = Workspace.Rent(_blockRows * _right.Matrices * PackedMatrix.StripColumns * sizeof(float));
         LeftBlock block = default;
         long loaded = -1;
         for (long item = begin; item < end; item++)
@@ -34,17 +32,7 @@ internal readonly unsafe struct GemmKernel<A, E>(A left, long rows, PackedMatrix
                 block = _left.Block<S, V>(row, rows, _right.Depth, _depthBlock, scratch.Floats);
                 loaded = index;
             }
-            long column = strip * PackedMatrix.StripColumns;
-            int columns = (int)Math.Min(PackedMatrix.StripColumns, _right.Columns - column);
-            for (int m = 0; m < _right.Matrices; m++)
-            {
-                long at = (strip * _right.Matrices) + m;
-                GemmTiles.Run<S, V>(block, rows, _right.Strip(at), _right.Depth, _depthBlock, columns, sums + (m * PackedMatrix.StripColumns), sumStep, _right.Strip((at + 1) % _right.Strips));
-            }
-            for (long r = 0; r < rows; r++)
-            {
-                _epilogue.Row<S, V>(sums + (r * sumStep), row + r, _firstColumn + column, columns);
-            }
+            GemmTiles.Strip<S, V, E>(block, row, rows, _right, strip, _firstColumn, _depthBlock, lease.Floats, _epilogue);
         }
     }
 }

@@ -5,29 +5,49 @@ namespace SailVit.Kernels.Backends.Cpu.Gemm;
 /// <summary>Cuts a block of rows × one strip into register tiles.</summary>
 internal static unsafe class GemmTiles
 {
-    /// <summary>All of K, in blocks.</summary>
+    /// <summary>One strip of the output: all of K in blocks, of every matrix, and the epilogue.</summary>
     /// <param name="a">Rows of A.</param>
+    /// <param name="row">The first of them in the output.</param>
     /// <param name="rows">Number of rows.</param>
-    /// <param name="strip">The packed strip of B.</param>
-    /// <param name="depth">K.</param>
+    /// <param name="right">B.</param>
+    /// <param name="strip">Which strip of it; a pair of matrices counts once.</param>
+    /// <param name="firstColumn">Column of the output at which B begins.</param>
     /// <param name="depthBlock">Products per sum.</param>
-    /// <param name="columns">Valid columns of the strip.</param>
-    /// <param name="sums">Result.</param>
-    /// <param name="sumStep">Floats from one row of the result to the next.</param>
-    /// <param name="following">Where B will be read after this; null for nowhere.</param>
-    public static void Run<S, V>(LeftBlock a, long rows, float* strip, long depth, long depthBlock, int columns, float* sums, int sumStep, float* following)
+    /// <param name="sums">Scratch, a strip's floats of every matrix for each row.</param>
+    /// <param name="epilogue">What becomes of the sums.</param>
+    public static void Strip<S, V, E>(LeftBlock a, long row, long rows, PackedMatrix right, long strip, long firstColumn, long depthBlock, float* sums, E epilogue)
+        where S : struct, ISimd<V>
+        where V : unmanaged
+        where E : unmanaged, IEpilogue
+    {
+        int sumStep = right.Matrices * PackedMatrix.StripColumns;
+        long column = strip * PackedMatrix.StripColumns;
+        int columns = (int)Math.Min(PackedMatrix.StripColumns, right.Columns - column);
+        for (int m = 0; m < right.Matrices; m++)
+        {
+            Multiply<S, V>(a, rows, right, (strip * right.Matrices) + m, depthBlock, columns, sums + (m * PackedMatrix.StripColumns), sumStep);
+        }
+        for (long r = 0; r < rows; r++)
+        {
+            epilogue.Row<S, V>(sums + (r * sumStep), row + r, firstColumn + column, columns);
+        }
+    }
+
+    private static void Multiply<S, V>(LeftBlock a, long rows, PackedMatrix right, long strip, long depthBlock, int columns, float* sums, int sumStep)
         where S : struct, ISimd<V>
         where V : unmanaged
     {
-        for (long r = 0; depth == 0 && r < rows; r++)
+        for (long r = 0; right.Depth == 0 && r < rows; r++)
         {
             new Span<float>(sums + (r * sumStep), columns).Clear();
         }
-        for (long k = 0; k < depth; k += depthBlock)
+        var b = right.Strip(strip);
+        var following = right.Strip((strip + 1) % right.Strips);
+        for (long k = 0; k < right.Depth; k += depthBlock)
         {
-            long end = Math.Min(depth, k + depthBlock);
-            var next = end < depth ? strip + (end * PackedMatrix.PanelColumns) : following;
-            Run<S, V>(a.From(k), rows, strip + (k * PackedMatrix.PanelColumns), depth, end - k, columns, sums, sumStep, add: k > 0, next);
+            long end = Math.Min(right.Depth, k + depthBlock);
+            var next = end < right.Depth ? b + (end * PackedMatrix.PanelColumns) : following;
+            Run<S, V>(a.From(k), rows, b + (k * PackedMatrix.PanelColumns), right.Depth, end - k, columns, sums, sumStep, add: k > 0, next);
         }
     }
 

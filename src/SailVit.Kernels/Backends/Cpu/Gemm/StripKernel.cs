@@ -2,7 +2,7 @@ namespace SailVit.Kernels.Backends.Cpu.Gemm;
 
 /// <summary>The product with a B that nobody packed, over a range of items, (strip of the output, block of rows), strips changing
 /// slowest: a thread packs a strip when it comes to it, and reads it from its own cache for all rows.</summary>
-/// <remarks>For an A that is read in place, since every strip goes through all of it.</remarks>
+/// <remarks>For an A that is read in place and stays in the third cache, since every strip goes through all of it.</remarks>
 internal readonly unsafe struct StripKernel<A, B, E>(A left, long rows, B right, long depthBlock, E epilogue) : ICpuKernel
     where A : unmanaged, ILeftOperand
     where B : unmanaged, IRightOperand
@@ -21,38 +21,23 @@ internal readonly unsafe struct StripKernel<A, B, E>(A left, long rows, B right,
 
     public void Run<S, V>(long begin, long end) where S : struct, ISimd<V> where V : unmanaged
     {
-        int sumStep = _right.Matrices * PackedMatrix.StripColumns;
         using var scratch = Workspace.Rent(PackedMatrix.FloatsOf(_right.Depth, 1, _right.Matrices) * sizeof(float));
-        using var lease = Workspace.Rent(_blockRows * sumStep * sizeof(float));
+        using var lease = Workspace.Rent(_blockRows * _right.Matrices * PackedMatrix.StripColumns * sizeof(float));
         PackedMatrix packed = default;
         long loaded = -1;
         for (long item = begin; item < end; item++)
         {
             var (strip, index) = Math.DivRem(item, Blocks);
             long column = strip * PackedMatrix.StripColumns;
-            int columns = (int)Math.Min(PackedMatrix.StripColumns, _right.Columns - column);
             if (strip != loaded)
             {
-                packed = new(scratch.Floats, _right.Depth, columns, _right.Matrices);
+                packed = new(scratch.Floats, _right.Depth, Math.Min(PackedMatrix.StripColumns, _right.Columns - column), _right.Matrices);
                 _right.Pack<S, V>(column, packed, 0, _right.Matrices);
                 loaded = strip;
             }
-            Multiply<S, V>(packed, index * _blockRows, column, columns, lease.Floats, sumStep);
-        }
-    }
-
-    private void Multiply<S, V>(PackedMatrix packed, long row, long column, int columns, float* sums, int sumStep) where S : struct, ISimd<V> where V : unmanaged
-    {
-        long rows = Math.Min(_blockRows, _rows - row);
-        var block = _left.Block<S, V>(row, rows, packed.Depth, _depthBlock, null);
-        for (int m = 0; m < packed.Matrices; m++)
-        {
-            var following = packed.Strip((m + 1) % packed.Matrices);
-            GemmTiles.Run<S, V>(block, rows, packed.Strip(m), packed.Depth, _depthBlock, columns, sums + (m * PackedMatrix.StripColumns), sumStep, following);
-        }
-        for (long r = 0; r < rows; r++)
-        {
-            _epilogue.Row<S, V>(sums + (r * sumStep), row + r, column, columns);
+            long row = index * _blockRows, rows = Math.Min(_blockRows, _rows - row);
+            var block = _left.Block<S, V>(row, rows, _right.Depth, _depthBlock, null);
+            GemmTiles.Strip<S, V, E>(block, row, rows, packed, 0, column, _depthBlock, lease.Floats, _epilogue);
         }
     }
 }
