@@ -15,7 +15,6 @@ internal static class MultimodalVerification
     private const string LabelsKey = "input.labels";
     private const string PixelsKey = "input.pixel_values";
     private const string GeneratedKey = "output.generated";
-    private const string GradPrefix = "grad.";
 
     /// <summary>Compares.</summary>
     /// <param name="model">The model.</param>
@@ -50,7 +49,7 @@ internal static class MultimodalVerification
             results.Add(Generated(model, ids, pixels, expected.Read(GeneratedKey)));
         }
         return results.Count > 0 ? VerificationReport.Of(tolerance, results, expected)
-            : throw new ArgumentException($"{expected.Path}: holds nothing to compare; expected are output.selected, .connector, .logits, .loss, .generated, or {GradPrefix}<name>.");
+            : throw new ArgumentException($"{expected.Path}: holds nothing to compare; expected are output.selected, .connector, .logits, .loss, .generated, or {Verification.GradPrefix}<name>.");
     }
 
     private static Dictionary<string, Tensor> Outputs(MultimodalModel model, Tensor ids, Tensor pixels)
@@ -91,20 +90,11 @@ internal static class MultimodalVerification
             var reference = expected.Read(LossKey);
             results.Add(Verification.Compare(LossKey, loss.reshape(reference.shape), reference, tolerance));
         }
-        string[] names = [.. expected.Tensors.Keys.Where(key => key.StartsWith(GradPrefix, StringComparison.Ordinal)).Select(key => key[GradPrefix.Length..])];
-        if (names.Length == 0)
+        string[] names = Verification.GradientNames(expected);
+        if (names.Length > 0)
         {
-            return results;
-        }
-        loss.backward();
-        var parameters = model.named_parameters().ToDictionary(p => p.name, p => p.parameter);
-        foreach (var (name, sources) in KeyMap.ResolveMultimodal(names, model.Config.Vision.Family, tiedHead: false).Where(pair => parameters.ContainsKey(pair.Key)))
-        {
-            string key = string.Join(" + ", sources.Select(source => GradPrefix + source));
-            var reference = KeyMap.Assemble(name, [.. sources.Select(source => expected.Read(GradPrefix + source))]);
-            results.Add(parameters[name].grad is { } gradient
-                ? Verification.Compare(key, gradient, reference, tolerance)
-                : new VerifiedTensor(key, reference.shape, null, false, "the model gives no gradient"));
+            loss.backward();
+            results.AddRange(Verification.CompareGradients(model, KeyMap.ResolveMultimodal(names, model.Config.Vision.Family, tiedHead: false), expected, tolerance, "model"));
         }
         return results;
     }

@@ -33,7 +33,7 @@ internal static class Verification
     private const string SelectedKey = "output.selected";
     private const string HiddenPrefix = "output.hidden.";
     private const string GradOutputKey = "input.grad_output";
-    private const string GradPrefix = "grad.";
+    internal const string GradPrefix = "grad.";
 
     /// <summary>Compares.</summary>
     /// <param name="encoder">The encoder.</param>
@@ -77,7 +77,7 @@ internal static class Verification
     private static List<VerifiedTensor> Gradients(VisionTransformer encoder, Tensor last, SafetensorsFile expected, double tolerance)
     {
         // Without the gradient of the output there is nothing to send back.
-        string[] names = [.. expected.Tensors.Keys.Where(key => key.StartsWith(GradPrefix, StringComparison.Ordinal)).Select(key => key[GradPrefix.Length..])];
+        string[] names = GradientNames(expected);
         if (names.Length == 0 || !expected.Tensors.TryGetValue(GradOutputKey, out var gradOutput))
         {
             return [];
@@ -88,15 +88,25 @@ internal static class Verification
         }
         last.backward([expected.Read(GradOutputKey).to(last.dtype)]);
 
-        var parameters = encoder.named_parameters().ToDictionary(p => p.name, p => p.parameter);
+        return CompareGradients(encoder, KeyMap.Resolve(names, encoder.Config.Family), expected, tolerance, "encoder");
+    }
+
+    /// <summary>Parameters whose gradients the file holds, by its own names.</summary>
+    internal static string[] GradientNames(SafetensorsFile expected) =>
+        [.. expected.Tensors.Keys.Where(key => key.StartsWith(GradPrefix, StringComparison.Ordinal)).Select(key => key[GradPrefix.Length..])];
+
+    /// <summary>Compares the gradients of those parameters that <paramref name="names"/> maps the file's names to.</summary>
+    internal static List<VerifiedTensor> CompareGradients(nn.Module model, IReadOnlyDictionary<string, string[]> names, SafetensorsFile expected, double tolerance, string what)
+    {
+        var parameters = model.named_parameters().ToDictionary(p => p.name, p => p.parameter);
         var results = new List<VerifiedTensor>();
-        foreach (var (name, sources) in KeyMap.Resolve(names, encoder.Config.Family).Where(pair => parameters.ContainsKey(pair.Key)))
+        foreach (var (name, sources) in names.Where(pair => parameters.ContainsKey(pair.Key)))
         {
             string key = string.Join(" + ", sources.Select(source => GradPrefix + source));
             var reference = KeyMap.Assemble(name, [.. sources.Select(source => expected.Read(GradPrefix + source))]);
             results.Add(parameters[name].grad is { } gradient
                 ? Compare(key, gradient, reference, tolerance)
-                : new VerifiedTensor(key, reference.shape, null, false, "the encoder gives no gradient"));
+                : new VerifiedTensor(key, reference.shape, null, false, $"the {what} gives no gradient"));
         }
         return results;
     }
