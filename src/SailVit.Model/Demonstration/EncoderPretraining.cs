@@ -15,6 +15,9 @@ internal static class EncoderPretraining
     private const double MaskedShare = 0.5, LearningRate = 1e-3, WeightDecay = 0.05;
     private const int Batch = 64;
 
+    // Of the pictures' bytes, roughly.
+    private const int PixelMean = 200, PixelDeviation = 50;
+
     /// <summary>The architecture: AIMv2's and SAILViT's, 0.8 million parameters.</summary>
     public static EncoderConfig Config { get; } = ConfigFile.Parse($$"""
         { "model_type": "aimv2", "hidden_size": 128, "intermediate_size": 352, "num_hidden_layers": 4, "num_attention_heads": 2,
@@ -33,6 +36,8 @@ internal static class EncoderPretraining
         var all = Load(images);
         var grey = tensor(ImageTransform.Mean.Select(m => (byte)Math.Round(255 * m)).ToArray()).view(1, 3, 1, 1);
         var draw = new Generator((ulong)options.Seed);
+        // Held: TorchSharp keeps a number that it converts itself alive for less than the call.
+        using Scalar share = MaskedShare, mean = PixelMean, deviation = PixelDeviation;
         double loss = Pretraining.Run(
             [new("encoder", [.. encoder.named_parameters().Select(p => (p.name, p.parameter)), .. head.named_parameters().Select(p => ("head." + p.name, p.parameter))], LearningRate, WeightDecay)],
             options.EncoderSteps, Loss, report, cancel);
@@ -42,13 +47,14 @@ internal static class EncoderPretraining
         Tensor Loss()
         {
             var batch = all.index_select(0, randint(0, all.shape[0], Batch, generator: draw));
-            var masked = rand([Batch, 1, Config.GridHeight, Config.GridWidth], generator: draw).lt(MaskedShare);
+            var masked = rand([Batch, 1, Config.GridHeight, Config.GridWidth], generator: draw).lt(share);
             var hidden = masked.repeat_interleave(patch, 2).repeat_interleave(patch, 3);
             var predicted = head.call(encoder.call(where(hidden, grey, batch)));
             // Values of about unit variance over the pictures.
-            var wanted = Patches(batch.to(float32).sub(200).div(50), patch);
+            var wanted = Patches(batch.to(float32).sub(mean).div(deviation), patch);
             var weight = masked.flatten(1).to(float32);
-            return ((predicted - wanted).square().mean([2]) * weight).sum() / weight.sum();
+            var error = predicted - wanted;
+            return ((error * error).mean([2]) * weight).sum() / weight.sum();
         }
     }
 
