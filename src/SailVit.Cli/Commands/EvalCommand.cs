@@ -10,5 +10,6 @@ internal static class EvalCommand
         EvalFeaturesCommand.Create(),
         EvalProbeCommand.Create(),
         EvalVqaCommand.Create(),
+        EvalRefinementCommand.Create(),
     };
 }

@@ -26,8 +26,8 @@ public sealed class RefinementRun(Recipe recipe, string folder, IReplicas replic
     /// <summary>The folders of all stages, in order.</summary>
     public IReadOnlyList<(StageRecipe Stage, StageFolder Folder)> Stages => [.. _chains.SelectMany(chain => chain.Stages)];
 
-    /// <summary>The targets, and for each the folder of the encoder that it begins with and that of its last stage.</summary>
-    public IReadOnlyList<(TargetRecipe Target, string Encoder, StageFolder Last)> Targets => [.. _chains.Where(chain => chain.Target is not null).Select(chain => (chain.Target!, Origin(chain.Target!.From), chain.Stages[^1].Folder))];
+    /// <summary>The targets, and for each the folder of the model that it begins with and that of its last stage.</summary>
+    public IReadOnlyList<(TargetRecipe Target, string Start, StageFolder Last)> Targets => [.. _chains.Where(chain => chain.Target is not null).Select(chain => (chain.Target!, TargetStart(chain.Target!), chain.Stages[^1].Folder))];
 
     /// <summary>Where the refined encoder is saved.</summary>
     public string EncoderFolder => Path.Combine(folder, Encoder);
@@ -111,7 +111,9 @@ public sealed class RefinementRun(Recipe recipe, string folder, IReplicas replic
     }
 
     private string Begin(TargetRecipe? target) => target is not null ? HandOver(target)
-        : recipe.Model.Folder is { } given ? Given(given) : Assemble(recipe.Model, recipe.Stages, recipe.Seed, Start);
+        : recipe.Model.Folder is { } given ? Given(given) : Assemble(recipe.Model, recipe.Stages, recipe.Seed, Path.Combine(folder, Start));
+
+    private string TargetStart(TargetRecipe target) => Path.Combine(folder, string.Join('-', new[] { "target", target.Label, Start }.Where(part => part.Length > 0)));
 
     // The model that a stage left, or the one before all stages.
     private string Origin(string? stage) => stage switch
@@ -137,12 +139,11 @@ public sealed class RefinementRun(Recipe recipe, string folder, IReplicas replic
             PixelShuffle = config.PixelShuffleVersion,
             ImageSize = config.ForceImageSize,
         };
-        return Assemble(model, target.Stages, target.Seed, string.Join('-', new[] { "target", target.Label, Start }.Where(part => part.Length > 0)));
+        return Assemble(model, target.Stages, target.Seed, TargetStart(target));
     }
 
-    private string Assemble(ModelRecipe model, IReadOnlyList<StageRecipe> stages, int seed, string name)
+    private string Assemble(ModelRecipe model, IReadOnlyList<StageRecipe> stages, int seed, string path)
     {
-        string path = Path.Combine(folder, name);
         var settings = JsonSerializer.SerializeToNode(model, TrainingJson.Options)!.AsObject();
         settings["seed"] = seed;
         // Written when the model is whole: what a kill left half made is made again.
