@@ -3,6 +3,7 @@ using System.Runtime.InteropServices;
 using SailVit.Kernels.Interop;
 using SailVit.Model.Checkpoints;
 using SailVit.Model.Data;
+using SailVit.Model.Distributed;
 using SailVit.Model.Images;
 using SailVit.Model.Refinement;
 using SailVit.Model.Training;
@@ -86,5 +87,5 @@ internal static class CommandLine
         _ => $"unexpected {e.GetType().Name}: {e.Message} Run again with --verbose for the details, and report them.",
     };
 
-    private static void Say(string message) => Console.Error.WriteLine($"sailvit: {message.ReplaceLineEndings(" ").Trim()}");
+    private static void Say(string message) => Console.Error.WriteLine($"sailvit: {(ReplicaJob.Rank > 0 ? $"process {ReplicaJob.Rank}: " : "")}{message.ReplaceLineEndings(" ").Trim()}");
 }

@@ -15,6 +15,9 @@ namespace SailVit.Bench.Models;
 /// <summary>A training step of a small multimodal model, everything trained, on a pack of samples with images.</summary>
 public static class TrainingBench
 {
+    /// <summary>Names the case.</summary>
+    public const string Op = "multimodal_training";
+
     private const int Samples = 8, TextTokens = 64, Vocabulary = 4096;
 
     /// <summary>The one case: forward, backward and AdamW step.</summary>
@@ -24,7 +27,7 @@ public static class TrainingBench
         using var batch = Batch(config);
         yield return new BenchCase
         {
-            Op = "multimodal_training",
+            Op = Op,
             Shape = $"{batch.Tiles}x3x{config.ForceImageSize}x{config.ForceImageSize} T{batch.Ids.shape[0]}",
             DType = dtype,
             Direction = Direction.ForwardBackward,
@@ -32,6 +35,20 @@ public static class TrainingBench
             Baseline = "TorchSharp ops, torch.optim.AdamW step",
             Create = () => new TrainingPair(config, Batch(config), dtype),
         };
+    }
+
+    /// <summary>Makes two steps of one side in this process and returns its peak resident memory, MB. Call it in a process of its own.</summary>
+    public static double Peak(ModelBench.Side side, ScalarType dtype)
+    {
+        var config = Config();
+        using var pair = new TrainingPair(config, Batch(config), dtype, side);
+        for (int i = 0; i < 2; i++)
+        {
+            using var scope = NewDisposeScope();
+            _ = side == ModelBench.Side.Ours ? pair.Ours() : pair.Stock();
+        }
+        using var process = System.Diagnostics.Process.GetCurrentProcess();
+        return process.PeakWorkingSet64 / 1e6;
     }
 
     private static MultimodalConfig Config() => new()
@@ -71,22 +88,29 @@ public static class TrainingBench
         private readonly PackedBatch _batch;
         private readonly MultimodalModel _ours;
         private readonly StockMultimodal _stock;
-        private readonly optim.Optimizer _fused, _adamW;
+        private optim.Optimizer? _fused, _adamW;
 
-        public TrainingPair(MultimodalConfig config, PackedBatch batch, ScalarType dtype)
+        // One side alone frees the other's weights.
+        public TrainingPair(MultimodalConfig config, PackedBatch batch, ScalarType dtype, ModelBench.Side? alone = null)
         {
             manual_seed(1);
             _batch = batch;
             _ours = new MultimodalModel(config, dtype);
             _ours.train();
             _stock = new StockMultimodal(_ours, dtype);
-            _fused = new FusedAdamW(_ours.parameters(), LearningRate);
-            _adamW = new AdamW(_stock.Parameters.Values, LearningRate);
+            if (alone == ModelBench.Side.Ours)
+            {
+                _stock.Dispose();
+            }
+            else if (alone == ModelBench.Side.Stock)
+            {
+                _ours.Dispose();
+            }
         }
 
-        public override Tensor[] Ours() => Step(b => _ours.Loss(b), _fused);
+        public override Tensor[] Ours() => Step(b => _ours.Loss(b), _fused ??= new FusedAdamW(_ours.parameters(), LearningRate));
 
-        public override Tensor[] Stock() => Step(_stock.Loss, _adamW);
+        public override Tensor[] Stock() => Step(_stock.Loss, _adamW ??= new AdamW(_stock.Parameters.Values, LearningRate));
 
         public override (double? Ours, double? Stock) Errors()
         {
@@ -101,8 +125,8 @@ public static class TrainingBench
 
         protected override void Dispose(bool disposing)
         {
-            _fused.Dispose();
-            _adamW.Dispose();
+            _fused?.Dispose();
+            _adamW?.Dispose();
             _ours.Dispose();
             _stock.Dispose();
             _batch.Dispose();

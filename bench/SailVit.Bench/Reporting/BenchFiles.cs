@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using SailVit.Bench.Data;
 using SailVit.Bench.Measuring;
 using SailVit.Model.Checkpoints;
 
@@ -23,10 +24,42 @@ public static class BenchFiles
     public static string Record(string folder, string kind, IReadOnlyList<BenchRow> rows, Machine machine, Limits limits)
     {
         ArgumentNullException.ThrowIfNull(machine);
+        return Record(folder, kind, rows, Markdown(kind, rows, machine, limits), machine);
+    }
+
+    /// <summary>Records how fast data is made, as <see cref="Record(string, string, IReadOnlyList{BenchRow}, Machine, Limits)"/> does.</summary>
+    public static string Record(string folder, IReadOnlyList<DataBench.Row> rows, Machine machine)
+    {
+        ArgumentNullException.ThrowIfNull(rows);
+        ArgumentNullException.ThrowIfNull(machine);
+        var text = new StringBuilder();
+        text.Append(CultureInfo.InvariantCulture, $"# Benchmarks: data\n\n```\n{string.Join('\n', machine.Lines())}\n```\n\n");
+        text.Append("JPEG files to packed batches: decoded, cut into tiles of 448 px (with a thumbnail where there are several), resized, laid end to end with their tokens; medians. `sailvit bench data --record` repeats this.\n\n");
+        Line(text, DataHeader);
+        Line(text, Enumerable.Repeat("---:", DataHeader.Length));
+        foreach (var row in rows)
+        {
+            Line(text, DataCells(row));
+        }
+        return Record(folder, "data", rows, text.ToString(), machine);
+    }
+
+    /// <summary>The columns of a table of <see cref="DataCells"/>.</summary>
+    public static string[] DataHeader { get; } = ["JPEG", "most tiles", "images/s", "tiles/s"];
+
+    /// <summary>A row as tables show it.</summary>
+    public static string[] DataCells(DataBench.Row row)
+    {
+        ArgumentNullException.ThrowIfNull(row);
+        return [.. new[] { $"{row.Width}x{row.Height}", $"{row.MaxTiles}" }, .. new[] { row.ImagesPerSecond, row.TilesPerSecond }.Select(n => n.ToString("f0", CultureInfo.InvariantCulture))];
+    }
+
+    private static string Record<T>(string folder, string kind, IReadOnlyList<T> rows, string markdown, Machine machine)
+    {
         var target = Path.Combine(folder, machine.Slug);
         Directory.CreateDirectory(target);
-        WriteJson(Path.Combine(target, $"{kind}.json"), rows);
-        Write(Path.Combine(target, $"{kind}.md"), Markdown(kind, rows, machine, limits));
+        Write(Path.Combine(target, $"{kind}.json"), JsonSerializer.Serialize(rows, Json) + "\n");
+        Write(Path.Combine(target, $"{kind}.md"), markdown);
         Write(Path.Combine(target, "versions.txt"), string.Join('\n', machine.Lines()) + "\n");
         return target;
     }

@@ -14,7 +14,7 @@ using static TorchSharp.torch;
 
 namespace SailVit.Cli.Commands;
 
-/// <summary><c>sailvit bench ops|model|training|generate|data</c>: ours against stock TorchSharp, in one process, strictly in turn.</summary>
+/// <summary><c>sailvit bench ops|model|training|loss|generate|data</c>: ours against stock TorchSharp, in one process, strictly in turn.</summary>
 internal static class BenchCommand
 {
     private static readonly Option<string?> Filter = new("--filter")
@@ -74,6 +74,7 @@ internal static class BenchCommand
         command.Subcommands.Add(Ops());
         command.Subcommands.Add(Models());
         command.Subcommands.Add(Training());
+        command.Subcommands.Add(Loss());
         command.Subcommands.Add(Generation());
         command.Subcommands.Add(Data());
         command.Subcommands.Add(PeakMemory.ChildCommand());
@@ -123,14 +124,18 @@ internal static class BenchCommand
         return command;
     }
 
-    private static Command Training()
+    private static Command Training() => Step("training", "A training step of a small multimodal model, everything trained, with AdamW, and its peak memory.", TrainingBench.Op, TrainingBench.Cases);
+
+    private static Command Loss() => Step("loss", "Head and loss of a language model of 152k tokens, and what they take above weights and hidden states.", HeadLossBench.Op, HeadLossBench.Cases);
+
+    private static Command Step(string name, string description, string op, Func<ScalarType, IEnumerable<BenchCase>> cases)
     {
-        var command = new Command("training", "A training step of a small multimodal model, everything trained, with AdamW.") { DType, Quick, JsonFile, Record, Results };
+        var command = new Command(name, description) { DType, Quick, JsonFile, Record, Results };
         command.SetAction(result =>
         {
-            var cases = TrainingBench.Cases(result.GetValue(DType) ?? ScalarType.Float32).ToList();
+            var chosen = cases(result.GetValue(DType) ?? ScalarType.Float32).ToList();
             var timing = result.GetValue(Quick) ? TimingOptions.QuickModel : TimingOptions.Model;
-            return Run(result, "training", (limits, progress) => BenchRunner.Run(cases, limits, timing, progress));
+            return Run(result, name, (limits, progress) => BenchRunner.Run(chosen, limits, timing, progress).Select(row => PeakMemory.AddTo(row, op)));
         });
         return command;
     }
@@ -163,18 +168,21 @@ internal static class BenchCommand
 
     private static Command Data()
     {
-        var command = new Command("data", "How fast training data is made: JPEG files to batches of 448 px tiles and tokens.") { Quick };
+        var command = new Command("data", "How fast training data is made: JPEG files to batches of 448 px tiles and tokens.") { Quick, Record, Results };
         command.SetAction(result =>
         {
             var photographs = Directory.GetFiles(Path.Combine(AppContext.BaseDirectory, "images")).Where(file => Path.GetExtension(file) is ".jpg" or ".png").Order(StringComparer.Ordinal).ToList();
-            var table = new Table().AddColumns("JPEG", "most tiles", "images/s", "tiles/s");
-            foreach (var row in DataBench.Run(photographs, Environment.ProcessorCount, result.GetValue(Quick) ? 3 : 9))
-            {
-                table.AddRow($"{row.Width}x{row.Height}", $"{row.MaxTiles}", $"{row.ImagesPerSecond:f0}", $"{row.TilesPerSecond:f0}");
-            }
-            Machine.Current().Lines().ToList().ForEach(AnsiConsole.WriteLine);
+            var machine = Machine.Current();
+            var rows = DataBench.Run(photographs, Environment.ProcessorCount, result.GetValue(Quick) ? 3 : 9).ToList();
+            var table = new Table().AddColumns(BenchFiles.DataHeader);
+            rows.ForEach(row => table.AddRow(BenchFiles.DataCells(row)));
+            machine.Lines().ToList().ForEach(AnsiConsole.WriteLine);
             WarnIfNotOptimised();
             Screen.Write(table);
+            if (result.GetValue(Record))
+            {
+                AnsiConsole.WriteLine($"recorded in {BenchFiles.Record(result.GetValue(Results)!.FullName, rows, machine)}");
+            }
         });
         return command;
     }
@@ -201,7 +209,7 @@ internal static class BenchCommand
             // Once more: the machine may have been busy with something else at the start.
             limits = limits.Best(Limits.Measure());
         }
-        var rows = BenchTable.Show(Measure, row => row.At(limits), memory: kind == "model");
+        var rows = BenchTable.Show(Measure, row => row.At(limits), memory: kind is "model" or "training" or "loss");
         AnsiConsole.WriteLine($"limits: {limits}");
         if (result.GetValue(JsonFile) is { } file)
         {

@@ -4,6 +4,7 @@ using System.Globalization;
 using SailVit.Bench;
 using SailVit.Bench.Models;
 using SailVit.Model.Encoders;
+using static TorchSharp.torch;
 
 namespace SailVit.Cli.Commands;
 
@@ -14,27 +15,36 @@ internal static class PeakMemory
     private const string Name = "peak-memory";
 
     /// <summary>Adds the columns to a row of a training step; other rows stay as they are.</summary>
-    public static BenchRow AddTo(BenchRow row, string model) => row.Direction == Names.Of(Direction.ForwardBackward)
-        ? row with { PeakMb = InChild(ModelBench.Side.Ours, model, row.DType), BaselinePeakMb = InChild(ModelBench.Side.Stock, model, row.DType) }
+    /// <param name="row">The row.</param>
+    /// <param name="what">An encoder, or the op of a bench that has a memory of its own.</param>
+    public static BenchRow AddTo(BenchRow row, string what) => row.Direction == Names.Of(Direction.ForwardBackward)
+        ? row with { PeakMb = InChild(ModelBench.Side.Ours, what, row.DType), BaselinePeakMb = InChild(ModelBench.Side.Stock, what, row.DType) }
         : row;
 
     /// <summary>What the child process runs: prints one number. Not for users.</summary>
     public static Command ChildCommand()
     {
         var side = new Argument<ModelBench.Side>("side");
-        var model = new Argument<string>("model");
+        var what = new Argument<string>("what");
         var dtype = new Argument<string>("dtype");
-        var command = new Command(Name) { side, model, dtype };
+        var command = new Command(Name) { side, what, dtype };
         command.Hidden = true;
         command.SetAction(result =>
         {
-            double megabytes = ModelBench.PeakOfTraining(result.GetValue(side), EncoderPresets.Get(result.GetValue(model)!), Names.DType(result.GetValue(dtype)!));
+            double megabytes = Measure(result.GetValue(side), result.GetValue(what)!, Names.DType(result.GetValue(dtype)!));
             Console.WriteLine(megabytes.ToString(CultureInfo.InvariantCulture));
         });
         return command;
     }
 
-    private static double InChild(ModelBench.Side side, string model, string dtype)
+    private static double Measure(ModelBench.Side side, string what, ScalarType dtype) => what switch
+    {
+        TrainingBench.Op => TrainingBench.Peak(side, dtype),
+        HeadLossBench.Op => HeadLossBench.Peak(side, dtype),
+        _ => ModelBench.PeakOfTraining(side, EncoderPresets.Get(what), dtype),
+    };
+
+    private static double InChild(ModelBench.Side side, string what, string dtype)
     {
         var host = Environment.ProcessPath ?? throw new InvalidOperationException("The path of the running program is unknown; run sailvit itself, not from memory.");
         var start = new ProcessStartInfo(host) { RedirectStandardOutput = true, RedirectStandardError = true };
@@ -42,7 +52,7 @@ internal static class PeakMemory
         {
             start.ArgumentList.Add(Environment.GetCommandLineArgs()[0]);
         }
-        foreach (var argument in (string[])["bench", Name, side.ToString(), model, dtype])
+        foreach (var argument in (string[])["bench", Name, side.ToString(), what, dtype])
         {
             start.ArgumentList.Add(argument);
         }

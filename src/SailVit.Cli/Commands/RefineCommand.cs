@@ -25,10 +25,16 @@ internal static class RefineCommand
         HelpName = "RATE",
     };
 
+    private static readonly Option<ReplicaKind> Replicas = new("--replicas")
+    {
+        Description = "How processes that train together reach each other: auto (over Open MPI where its mpirun started them) or mpi.",
+        HelpName = "KIND",
+    };
+
     public static Command Create()
     {
-        var command = new Command("refine", "Refine an encoder in stages, by a recipe; an interrupted run goes on.") { RecipePath, Output, Stage, Seed, Peak };
-        command.SetAction(result =>
+        var command = new Command("refine", "Refine an encoder in stages, by a recipe; an interrupted run goes on.") { RecipePath, Output, Stage, Seed, Peak, Replicas };
+        command.SetAction(result => ReplicaProcess.Run(result.GetValue(Replicas), (replicas, cancel) =>
         {
             if (result.GetValue(Peak) is { } peak && !(peak > 0 && double.IsFinite(peak)))
             {
@@ -39,24 +45,29 @@ internal static class RefineCommand
             {
                 throw new ArgumentException($"--seed is {seed}; it must be at least 0.");
             }
-            using var interrupt = new Interrupt();
             foreach (var (one, folder) in recipe.Runs(result.GetValue(Output) ?? Path.Combine("runs", recipe.Name), result.GetValue(Seed)))
             {
-                if (!Run(one, folder, result, interrupt.Token))
+                if (!Run(one, folder, result, replicas, cancel))
                 {
-                    Console.Error.WriteLine($"sailvit: interrupted; the run is saved. The same command goes on from here.");
+                    if (replicas.Rank == 0)
+                    {
+                        Console.Error.WriteLine($"sailvit: interrupted; the run is saved. The same command goes on from here.");
+                    }
                     return Interrupted;
                 }
             }
             return 0;
-        });
+        }));
         return command;
     }
 
-    private static bool Run(Recipe recipe, string folder, ParseResult result, CancellationToken cancel)
+    private static bool Run(Recipe recipe, string folder, ParseResult result, IReplicas replicas, CancellationToken cancel)
     {
-        using var replicas = new SingleReplica();
         var run = new RefinementRun(recipe, folder, replicas, result.GetValue(Peak) * 1e12);
+        if (replicas.Rank > 0)
+        {
+            return run.Run(null, result.GetValue(Stage), cancel);
+        }
         bool finished = RefineScreen.Run(observer => run.Run(observer, result.GetValue(Stage), cancel));
         string? report = RunReport.Save(run, folder);
         if (!finished)

@@ -39,8 +39,7 @@ public sealed class PackedLoader : IDisposable
         _renderer = new BatchRenderer(encoder.Tiling.TileSize, options.Weighting, options.Workers);
         _data = Describe(sources, encoder, options);
         Check(state);
-        _lanes = [.. Enumerable.Range(0, options.Lanes / options.Replicas)
-            .Select(i => options.Rank + (i * options.Replicas))
+        _lanes = [.. Enumerable.Range(0, options.Lanes / options.Replicas).Select(LaneNumber)
             .Select((lane, i) => new Lane(_mixture, encoder, options, lane, state?.Lanes[i]))];
         _laneStates = [.. _lanes.Select(lane => lane.State)];
         (_turn, _samples) = (state?.Turn ?? 0, state?.Samples ?? 0);
@@ -98,6 +97,8 @@ public sealed class PackedLoader : IDisposable
         _producer.Wait();
         _stop.Dispose();
     }
+
+    private int LaneNumber(int i) => _options.Rank + (i * _options.Replicas);
 
     private bool Wait(CancellationToken cancel) => _channel.Reader.WaitToReadAsync(cancel).AsTask().GetAwaiter().GetResult();
 
@@ -174,7 +175,7 @@ public sealed class PackedLoader : IDisposable
         {
             throw new DatasetException($"the saved state belongs to other data: it was '{state.Data}' and is '{_data}'. Restore the data and options, or begin anew without the state.");
         }
-        if (state.Lanes.Count != _options.Lanes / _options.Replicas || state.Lanes.Any(lane => lane.Drawn.Count != _mixture.Sources || lane.Position < 0
+        if (!state.Lanes.Select(lane => lane.Lane).SequenceEqual(Enumerable.Range(0, _options.Lanes / _options.Replicas).Select(LaneNumber)) || state.Lanes.Any(lane => lane.Drawn.Count != _mixture.Sources || lane.Position < 0
             || lane.Drawn.Any(n => n < 0) || lane.Buffer.Any(draw => draw.Source < 0 || draw.Source >= _mixture.Sources || draw.Ordinal < 0)))
         {
             throw new DatasetException("the saved state is damaged: its lanes do not fit the data. Begin anew without it.");
@@ -188,7 +189,8 @@ public sealed class PackedLoader : IDisposable
             Skips.Restore(state.Skipped);
             return;
         }
-        foreach (var damage in sources.SelectMany(s => s.Source.Damage))
+        // Every process sees it; it is counted once.
+        foreach (var damage in _options.Rank > 0 ? [] : sources.SelectMany(s => s.Source.Damage))
         {
             Skips.Add(damage);
         }
@@ -196,7 +198,7 @@ public sealed class PackedLoader : IDisposable
 
     // All that decides which samples make up a batch.
     private static string Describe(IReadOnlyList<WeightedSource> sources, SampleEncoder encoder, PackingOptions options) => string.Create(CultureInfo.InvariantCulture,
-        $"seed {options.Seed}, shuffle {options.Shuffle}, rank {options.Rank} of {options.Replicas}, {options.Lanes} lanes, {options.MaxTokens} tokens, of a sample {options.MaxSampleTokens}, {options.MaxTiles} tiles, buffer {options.BufferSize}, overflow {options.Overflow}, {encoder.Tiling}; {string.Join("; ", sources.Select(s => string.Create(CultureInfo.InvariantCulture, $"{Path.GetFileName(s.Source.Name)} {s.Source.Count} × {s.Weight}")))}");
+        $"seed {options.Seed}, shuffle {options.Shuffle}, {options.Lanes} lanes, {options.MaxTokens} tokens, of a sample {options.MaxSampleTokens}, {options.MaxTiles} tiles, buffer {options.BufferSize}, overflow {options.Overflow}, {encoder.Tiling}; {string.Join("; ", sources.Select(s => string.Create(CultureInfo.InvariantCulture, $"{Path.GetFileName(s.Source.Name)} {s.Source.Count} × {s.Weight}")))}");
 
     private sealed record Work(long Turn, int Lane, Pack Pack, Task<(PackedBatch? Batch, IReadOnlyList<Skip> Skips)> Rendered);
 }

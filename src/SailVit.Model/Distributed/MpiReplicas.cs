@@ -9,9 +9,6 @@ namespace SailVit.Model.Distributed;
 /// others, adds, and hands the result round, 2·(n − 1)/n of the data each way as in a ring. Called from one thread at a time.</remarks>
 public sealed unsafe class MpiReplicas : IReplicas
 {
-    /// <summary>Set by mpirun in each process.</summary>
-    public const string SizeVariable = "OMPI_COMM_WORLD_SIZE";
-
     // Large enough for the network, small enough to stay in the cache between the three steps.
     private const int BucketFloats = 1 << 20;
 
@@ -20,17 +17,14 @@ public sealed unsafe class MpiReplicas : IReplicas
     private readonly int _share;
     private bool _left;
 
-    private MpiReplicas()
+    /// <summary>Joins the job.</summary>
+    /// <exception cref="PlatformNotSupportedException">Open MPI's library is not found, or not Open MPI's.</exception>
+    public MpiReplicas()
     {
         _share = (BucketFloats + _mpi.Size - 1) / _mpi.Size;
         _bucket = (float*)NativeMemory.AlignedAlloc((nuint)(_share * _mpi.Size) * sizeof(float), 64);
         _received = (float*)NativeMemory.AlignedAlloc((nuint)(_share * _mpi.Size) * sizeof(float), 64);
     }
-
-    /// <summary>The replicas that this process belongs to: those of mpirun, or it alone.</summary>
-    /// <exception cref="PlatformNotSupportedException">mpirun started this process, but Open MPI's library is not found.</exception>
-    public static IReplicas OfThisProcess() =>
-        int.TryParse(Environment.GetEnvironmentVariable(SizeVariable), out int size) && size > 1 ? new MpiReplicas() : new SingleReplica();
 
     /// <inheritdoc/>
     public int Rank => _mpi.Rank;

@@ -229,4 +229,9 @@ public sealed record StageRecipe
 
     /// <summary>Whether activations are computed again in backward.</summary>
     public bool ActivationCheckpointing { get; init; }
+
+    /// <summary>Whether each of several processes keeps the optimizer's state of its share of the parameters only. The result is
+    /// the same.</summary>
+    [JsonIgnore]
+    public bool ShardOptimizer { get; init; }
 }

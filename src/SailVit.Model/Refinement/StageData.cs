@@ -72,10 +72,10 @@ internal sealed class StageData : IBatchSource
     public string SaveState() => Loader.State.ToJson();
 
     /// <inheritdoc/>
-    public void RestoreState(string state)
+    public void RestoreState(IReadOnlyList<string> states)
     {
         _loader?.Dispose();
-        _loader = new PackedLoader(_sources, _encoder, _options, LoaderState.FromJson(state));
+        _loader = new PackedLoader(_sources, _encoder, _options, LoaderState.Share([.. states.Select(LoaderState.FromJson)], _options.Rank, _options.Replicas));
     }
 
     /// <summary>How many packs the data fill so many times over, from the mean size of some of its samples.</summary>

@@ -19,7 +19,10 @@ internal sealed class StageRun(Recipe recipe, StageRecipe stage, StageFolder fol
     /// <returns>Whether it is finished now.</returns>
     public bool Run(string start, (int Number, int Of) place, IRefinementObserver? observer, CancellationToken cancel)
     {
-        folder.Open(stage, seed);
+        if (replicas.Rank == 0)
+        {
+            folder.Open(stage, seed);
+        }
         replicas.Barrier();
         if (folder.Summary is { } before)
         {
@@ -36,7 +39,7 @@ internal sealed class StageRun(Recipe recipe, StageRecipe stage, StageFolder fol
         }
         using var model = MultimodalModel.Load(start, stage.Precision);
         using var data = new StageData(stage, seed, model.Config, Tokenizers.Load(start), replicas);
-        using var optimizer = new MasterAdamW(TrainedParts.Apply(model, stage), stage.Beta1, stage.Beta2, stage.Eps);
+        using var optimizer = new MasterAdamW(TrainedParts.Apply(model, stage), stage.Beta1, stage.Beta2, stage.Eps, stage.ShardOptimizer ? replicas : null);
         random.manual_seed(seed);
         var flops = new ModelFlops(model.Config, stage.VisionRate is not null, stage.ConnectorRate is not null, stage.LanguageRate is not null);
         double made = 0;
@@ -48,6 +51,10 @@ internal sealed class StageRun(Recipe recipe, StageRecipe stage, StageFolder fol
         if (!Train(trainer, plan, optimizer.Groups, () => Interlocked.Exchange(ref made, 0), observer, cancel))
         {
             return false;
+        }
+        if (trainer.Average is { } average)
+        {
+            optimizer.Replace(average);
         }
         Finish(model, trainer, data.Skips, observer);
         return true;
@@ -76,10 +83,9 @@ internal sealed class StageRun(Recipe recipe, StageRecipe stage, StageFolder fol
 
     private void Finish(MultimodalModel model, Trainer trainer, SkipLog skips, IRefinementObserver? observer)
     {
-        var summary = new StageSummary(stage.Name, trainer.Step, trainer.BadSteps, skips.Reasons.ToDictionary(s => s.Key.ToString(), s => s.Value));
+        var summary = new StageSummary(stage.Name, trainer.Step, trainer.BadSteps, Skipped(skips));
         if (replicas.Rank == 0)
         {
-            UseAverage(model, trainer.Average);
             model.Save(folder.Model);
             if (EncoderFolder is not null)
             {
@@ -91,18 +97,11 @@ internal sealed class StageRun(Recipe recipe, StageRecipe stage, StageFolder fol
         observer?.End(summary, now: true);
     }
 
-    private static void UseAverage(MultimodalModel model, IReadOnlyDictionary<string, Tensor>? average)
-    {
-        if (average is null)
-        {
-            return;
-        }
-        using var noGrad = no_grad();
-        foreach (var (name, parameter) in model.named_parameters().Where(p => average.ContainsKey(p.name)))
-        {
-            parameter.copy_(average[name]);
-        }
-    }
+    // Counts of all replicas, each of which sees its own samples; the first process names its own.
+    private Dictionary<string, SkippedSamples> Skipped(SkipLog skips) => Enum.GetValues<SkipReason>()
+        .Select(reason => (Name: reason.ToString(), Own: skips.Reasons.GetValueOrDefault(reason) ?? new(0, [])))
+        .Select(skipped => (skipped.Name, Sum: skipped.Own with { Count = (long)replicas.Sum(skipped.Own.Count) }))
+        .Where(skipped => skipped.Sum.Count > 0).ToDictionary(skipped => skipped.Name, skipped => skipped.Sum);
 
     // Packs make up steps of a fixed number.
     private long Steps(StageData data) => Math.Max(1, (data.Packs(stage.Epochs!.Value) + stage.Batch - 1) / stage.Batch);

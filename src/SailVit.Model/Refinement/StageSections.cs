@@ -64,6 +64,7 @@ internal static class StageSections
             AdaLrs = section.Child("adalrs") is { } search ? Search(search) : null,
             AverageDecay = section.Number("ema", n => n is > 0 and < 1, "a number between 0 and 1"),
             ActivationCheckpointing = section.Flag("activation_checkpointing") ?? false,
+            ShardOptimizer = section.Flag("shard_optimizer") ?? false,
         };
         train?.End();
         section.End("name", "train", "batch", "data");

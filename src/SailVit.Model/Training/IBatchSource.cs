@@ -11,6 +11,7 @@ public interface IBatchSource : IDisposable
     /// <summary>Where the stream stands after the batches handed out, as JSON.</summary>
     string SaveState();
 
-    /// <summary>Goes on from where another source of the same settings stood.</summary>
-    void RestoreState(string state);
+    /// <summary>Goes on from where the sources of all replicas stood together.</summary>
+    /// <param name="states">In the order of their ranks; there may have been more or fewer of them than now.</param>
+    void RestoreState(IReadOnlyList<string> states);
 }

@@ -64,6 +64,9 @@ public sealed class MasterAdamW : IDisposable
     /// <summary>The groups, frozen parameters included.</summary>
     public IReadOnlyList<TrainedGroup> Groups { get; }
 
+    /// <summary>Whether this replica keeps the state of a share of the parameters only.</summary>
+    public bool Sharded => _shards is not null;
+
     /// <summary>Steps made.</summary>
     public long Steps { get; private set; }
 
@@ -171,6 +174,19 @@ public sealed class MasterAdamW : IDisposable
             tensor.copy_(saved);
         }
         Steps = steps;
+        Publish();
+    }
+
+    /// <summary>Takes other weights in the place of the masters, such as their average; parameters follow, on all replicas.</summary>
+    /// <param name="weights">By the names of <see cref="Masters"/>.</param>
+    public void Replace(IReadOnlyDictionary<string, Tensor> weights)
+    {
+        ArgumentNullException.ThrowIfNull(weights);
+        using var noGrad = no_grad();
+        foreach (var slot in Owned)
+        {
+            slot.Master.copy_(weights[slot.Name]);
+        }
         Publish();
     }
 

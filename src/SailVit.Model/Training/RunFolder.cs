@@ -39,6 +39,8 @@ public sealed class RunFolder
     public string CheckpointPath(long step) => System.IO.Path.Combine(Path, Prefix + step.ToString("D8", CultureInfo.InvariantCulture));
 
     /// <summary>Writes this replica's part of a checkpoint beside; <see cref="Publish"/> completes it when all parts are there.</summary>
+    /// <param name="state">How far the run is.</param>
+    /// <param name="tensors">Those that no other replica writes.</param>
     /// <exception cref="CheckpointException">The disk is full or failed; earlier checkpoints are whole.</exception>
     public void Write(TrainerState state, IReadOnlyDictionary<string, Tensor> tensors)
     {
@@ -46,8 +48,8 @@ public sealed class RunFolder
         ArgumentNullException.ThrowIfNull(tensors);
         string folder = CheckpointPath(state.Step) + Unfinished;
         Try(folder, () => Directory.CreateDirectory(folder));
-        SafetensorsWriter.Write(TensorFile(folder), tensors);
-        Files.WriteAtomically(StateFile(folder), stream => JsonSerializer.Serialize(stream, state, TrainingJson.Options));
+        SafetensorsWriter.Write(TensorFile(folder, _rank), tensors);
+        Files.WriteAtomically(StateFile(folder, _rank), stream => JsonSerializer.Serialize(stream, state, TrainingJson.Options));
     }
 
     /// <summary>Gives a checkpoint its name and drops the oldest beyond <paramref name="keep"/>. Called by one replica.</summary>
@@ -74,27 +76,46 @@ public sealed class RunFolder
         }
     }
 
-    /// <summary>This replica's part of a checkpoint; the caller disposes the tensors.</summary>
-    /// <exception cref="CheckpointException">The checkpoint is not there, not whole, or written by another number of replicas.</exception>
-    public (TrainerState State, Dictionary<string, Tensor> Tensors) Read(long step)
+    /// <summary>A checkpoint, of however many replicas; the caller disposes the tensors.</summary>
+    /// <param name="step">Which.</param>
+    /// <param name="wanted">Names of the tensors that are read.</param>
+    /// <returns>The states of all replicas that wrote it, in the order of their ranks, and the tensors of all.</returns>
+    /// <exception cref="CheckpointException">The checkpoint is not there or not whole.</exception>
+    public (IReadOnlyList<TrainerState> States, Dictionary<string, Tensor> Tensors) Read(long step, Func<string, bool> wanted)
     {
-        string folder = CheckpointPath(step), file = StateFile(folder);
-        TrainerState state;
+        string folder = CheckpointPath(step);
+        var states = new List<TrainerState> { ReadState(folder, 0) };
+        // A run of more replicas that was killed here may have left files of higher ranks.
+        states.AddRange(Enumerable.Range(1, states[0].Replicas - 1).Select(rank => ReadState(folder, rank)));
+        var tensors = new Dictionary<string, Tensor>();
+        for (int rank = 0; rank < states.Count; rank++)
+        {
+            using var file = SafetensorsFile.Open(TensorFile(folder, rank));
+            foreach (string name in file.Tensors.Keys.Where(wanted))
+            {
+                tensors.Add(name, file.Read(name).DetachFromDisposeScope());
+            }
+        }
+        return (states, tensors);
+    }
+
+    private static TrainerState ReadState(string folder, int rank)
+    {
+        string file = StateFile(folder, rank);
         try
         {
-            state = JsonSerializer.Deserialize<TrainerState>(Files.ReadAllText(file), TrainingJson.Options) ?? throw new JsonException("null");
+            return JsonSerializer.Deserialize<TrainerState>(Files.ReadAllText(file), TrainingJson.Options) is { Replicas: > 0 } state ? state
+                : throw new JsonException("it is empty or of no replica");
         }
         catch (JsonException e)
         {
             throw new CheckpointException($"{file}: not a trainer's state ({e.Message}).", e);
         }
-        using var tensors = SafetensorsFile.Open(TensorFile(folder));
-        return (state, tensors.Tensors.Keys.ToDictionary(name => name, name => tensors.Read(name).DetachFromDisposeScope()));
     }
 
-    private string TensorFile(string folder) => System.IO.Path.Combine(folder, $"replica-{_rank}.safetensors");
+    private static string TensorFile(string folder, int rank) => System.IO.Path.Combine(folder, $"replica-{rank}.safetensors");
 
-    private string StateFile(string folder) => System.IO.Path.Combine(folder, $"replica-{_rank}.json");
+    private static string StateFile(string folder, int rank) => System.IO.Path.Combine(folder, $"replica-{rank}.json");
 
     private static void Try(string path, Action action)
     {

@@ -58,7 +58,8 @@ public sealed class Trainer : IDisposable
     /// <summary>The averaged weights by parameter name; null without averaging.</summary>
     public IReadOnlyDictionary<string, Tensor>? Average => _average?.Weights;
 
-    /// <summary>Goes on from the newest checkpoint of the run's folder.</summary>
+    /// <summary>Goes on from the newest checkpoint of the run's folder: with the same bits by as many replicas as wrote it, and by
+    /// another number as if there had been that many from the start, up to rounding.</summary>
     /// <returns>Whether there is one.</returns>
     /// <exception cref="CheckpointException">It belongs to another model or run.</exception>
     public bool Resume()
@@ -67,16 +68,19 @@ public sealed class Trainer : IDisposable
         {
             return false;
         }
-        var (state, tensors) = _folder.Read(newest);
+        var mine = OwnNames();
+        var (states, tensors) = _folder.Read(newest, mine.Contains);
+        var state = states[_replicas.Rank % states.Count];
         _optimizer.Load(Part(tensors, ""), state.OptimizerSteps);
         CopyInto(_average?.Weights, Part(tensors, AveragePrefix));
         _search = _options.AdaLrs is { } search ? new(search, state.AdaLrs) : null;
-        if (Part(tensors, SnapshotPrefix) is { Count: > 0 } snapshot)
+        if (Part(tensors, SnapshotPrefix) is { Count: > 0 } snapshot && snapshot.Remove(SnapshotSteps, out var steps))
         {
             _snapshot = snapshot;
-            _snapshotSteps = (long)snapshot[SnapshotSteps].item<double>();
+            _snapshotSteps = (long)steps.item<double>();
+            steps.Dispose();
         }
-        _data.RestoreState(state.Data);
+        _data.RestoreState([.. states.Select(s => s.Data)]);
         set_rng_state(tensor(state.Random));
         (Step, BadSteps) = (state.Step, state.BadSteps);
         foreach (var copied in tensors.Where(t => _snapshot is null || !t.Key.StartsWith(SnapshotPrefix, StringComparison.Ordinal)))
@@ -200,22 +204,38 @@ public sealed class Trainer : IDisposable
     public void Save()
     {
         using var scope = NewDisposeScope();
-        var tensors = new Dictionary<string, Tensor>(_optimizer.State());
-        Add(tensors, AveragePrefix, _average?.Weights);
-        Add(tensors, SnapshotPrefix, _snapshot);
-        if (_snapshot is not null)
-        {
-            tensors[SnapshotPrefix + SnapshotSteps] = tensor((double)_snapshotSteps);
-        }
         _folder.Write(
-            new() { Step = Step, OptimizerSteps = _optimizer.Steps, BadSteps = BadSteps, Data = _data.SaveState(), Random = get_rng_state().data<byte>().ToArray(), AdaLrs = _search?.State },
-            tensors);
+            new() { Step = Step, OptimizerSteps = _optimizer.Steps, BadSteps = BadSteps, Replicas = _replicas.Count, Data = _data.SaveState(), Random = get_rng_state().data<byte>().ToArray(), AdaLrs = _search?.State },
+            OwnTensors());
         _replicas.Barrier();
         if (_replicas.Rank == 0)
         {
             _folder.Publish(Step, _options.KeepCheckpoints);
         }
         _replicas.Barrier();
+    }
+
+    private HashSet<string> OwnNames()
+    {
+        var state = _optimizer.State().Keys;
+        return [.. state, .. state.Select(name => SnapshotPrefix + name), SnapshotPrefix + SnapshotSteps, .. (_average?.Weights.Keys ?? []).Select(name => AveragePrefix + name)];
+    }
+
+    // What no other replica has, or is chosen to write.
+    private Dictionary<string, Tensor> OwnTensors()
+    {
+        var tensors = new Dictionary<string, Tensor>();
+        if (_optimizer.Sharded || _replicas.Rank == 0)
+        {
+            Add(tensors, "", _optimizer.State());
+            Add(tensors, AveragePrefix, _average?.Weights);
+            Add(tensors, SnapshotPrefix, _snapshot);
+        }
+        if (_snapshot is not null && _replicas.Rank == 0)
+        {
+            tensors[SnapshotPrefix + SnapshotSteps] = tensor((double)_snapshotSteps);
+        }
+        return tensors;
     }
 
     /// <inheritdoc/>

@@ -75,6 +75,9 @@ public sealed record TrainerState
     /// <summary>Skipped steps.</summary>
     public int BadSteps { get; init; }
 
+    /// <summary>How many replicas wrote the checkpoint, each its part.</summary>
+    public int Replicas { get; init; } = 1;
+
     /// <summary>Where this replica's data stands.</summary>
     public string Data { get; init; } = "";
 

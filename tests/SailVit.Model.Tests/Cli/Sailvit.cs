@@ -7,7 +7,7 @@ namespace SailVit.Model.Tests.Cli;
 internal static partial class Sailvit
 {
     // artifacts/bin/<project>/<configuration>/
-    private static readonly string Library = Path.GetFullPath(Path.Combine(AppContext.BaseDirectory, "..", "..", "SailVit.Cli", Path.GetFileName(Path.TrimEndingDirectorySeparator(AppContext.BaseDirectory)), "sailvit.dll"));
+    public static readonly string Library = Path.GetFullPath(Path.Combine(AppContext.BaseDirectory, "..", "..", "SailVit.Cli", Path.GetFileName(Path.TrimEndingDirectorySeparator(AppContext.BaseDirectory)), "sailvit.dll"));
 
     /// <summary>Starts the command, waits for a file that it makes, and sends it a signal.</summary>
     /// <returns>The exit code and what was said; null where the command was through before.</returns>
@@ -42,7 +42,7 @@ internal static partial class Sailvit
 
     // At once: a process of its own for it would be late.
     [LibraryImport("libc", EntryPoint = "kill")]
-    private static partial int SendSignal(int process, int signal);
+    public static partial int SendSignal(int process, int signal);
 
     public static (int Exit, string Out, string Error) Run(params IEnumerable<string> args)
     {

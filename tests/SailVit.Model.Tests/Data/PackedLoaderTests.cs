@@ -137,6 +137,41 @@ public sealed class PackedLoaderTests : IDisposable
         Assert.Equal(one.Where((_, i) => i % 4 == 3), Run(3, 4, 4));
     }
 
+    [Theory]
+    [InlineData(4, 2)]
+    [InlineData(2, 1)]
+    [InlineData(1, 4)]
+    [InlineData(4, 4)]
+    public void AnotherNumberOfProcesses_GoesOnWithTheSameBatches(int before, int after)
+    {
+        string path = WriteMixed(_folder, 60);
+        File.AppendAllText(path, "{broken\n" + Line(98, 1, "missing.jpg") + "\n");
+        var source = Source(path);
+        var options = Options with { Lanes = 4 };
+        List<string> whole;
+        using (var loader = Loader(source, options))
+        {
+            whole = Drain(loader, 24);
+        }
+        var states = Enumerable.Range(0, before).Select(rank =>
+        {
+            using var loader = Loader(source, options with { Rank = rank, Replicas = before });
+            Drain(loader, 12 / before);
+            return loader.State;
+        }).ToList();
+        long skipped = 0, samples = 0;
+        for (int rank = 0; rank < after; rank++)
+        {
+            using var loader = Loader(source, options with { Rank = rank, Replicas = after }, LoaderState.Share(states, rank, after));
+            skipped += loader.Skips.Total;
+            samples += loader.State.Samples;
+            Assert.Equal(whole.Skip(12).Where((_, i) => i % after == rank), Drain(loader, 12 / after));
+        }
+        Assert.Equal(states.Sum(s => s.Skipped.Values.Sum(one => one.Count)), skipped);
+        Assert.Equal(states.Sum(s => s.Samples), samples);
+        Assert.True(skipped > 0);
+    }
+
     [Fact]
     public void NinetyFivePercentOfTheBudgetAreFilled()
     {

@@ -41,25 +41,17 @@ public sealed class MpiTests : IDisposable
 
     private static (int Code, string Output) Launch(int ranks, string method, bool shard, string folder)
     {
-        Assert.SkipUnless(Launcher() is not null, "mpirun (Open MPI) is not installed");
-        var start = new ProcessStartInfo(Launcher()!) { RedirectStandardOutput = true, RedirectStandardError = true };
         string program = Path.ChangeExtension(typeof(MpiTests).Assembly.Location, null);
-        foreach (string argument in (string[])["--allow-run-as-root", "--oversubscribe", "-n", $"{ranks}", program, "-method", $"{typeof(Ranks).FullName}.{method}", "-explicit", "only"])
+        var environment = new Dictionary<string, string?>
         {
-            start.ArgumentList.Add(argument);
-        }
-        start.Environment[FolderVariable] = folder;
-        start.Environment[ShardVariable] = shard ? "1" : "";
-        // More ranks than cores, each with spinning threads of its own, would hardly move.
-        start.Environment["OMP_NUM_THREADS"] = "1";
-        using var process = Process.Start(start)!;
-        var errors = process.StandardError.ReadToEndAsync();
-        string output = process.StandardOutput.ReadToEnd();
-        process.WaitForExit();
-        return (process.ExitCode, output + errors.Result);
+            [FolderVariable] = folder,
+            [ShardVariable] = shard ? "1" : "",
+            // More ranks than cores, each with spinning threads of its own, would hardly move.
+            ["OMP_NUM_THREADS"] = "1",
+        };
+        var (exit, output, error) = Mpirun.Run(ranks, [program, "-method", $"{typeof(Ranks).FullName}.{method}", "-explicit", "only"], environment);
+        return (exit, output + error);
     }
-
-    private static string? Launcher() => (Environment.GetEnvironmentVariable("PATH") ?? "").Split(Path.PathSeparator).Select(p => Path.Combine(p, "mpirun")).FirstOrDefault(File.Exists);
 
     [Theory]
     [InlineData(2, false)]
@@ -121,7 +113,7 @@ public sealed class MpiTests : IDisposable
         public void TrainRank()
         {
             using var scope = NewDisposeScope();
-            using var replicas = MpiReplicas.OfThisProcess();
+            using var replicas = ReplicaJob.Join();
             var result = Train(Folder, replicas, Shard);
             SafetensorsWriter.Write(Path.Combine(Folder, $"result-{replicas.Rank}.safetensors"), result);
             replicas.Complete();
@@ -131,7 +123,7 @@ public sealed class MpiTests : IDisposable
         public void TrainAndDie()
         {
             using var scope = NewDisposeScope();
-            using var replicas = MpiReplicas.OfThisProcess();
+            using var replicas = ReplicaJob.Join();
             Train(Folder, replicas, Shard, report: step =>
             {
                 if (step.Step == 8 && replicas.Rank == 1)
@@ -145,7 +137,7 @@ public sealed class MpiTests : IDisposable
         public void Collectives()
         {
             using var scope = NewDisposeScope();
-            using var replicas = MpiReplicas.OfThisProcess();
+            using var replicas = ReplicaJob.Join();
             Assert.Equal(3, replicas.Count);
             // Small, cut by a bucket's end, larger than a bucket, empty.
             long[] sizes = [5, 1 << 20, 3_000_001, 0, 1];

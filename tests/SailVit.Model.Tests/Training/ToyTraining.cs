@@ -84,7 +84,8 @@ internal sealed class ToySource(int stride = 1, int offset = 0) : IBatchSource
 
     public string SaveState() => _next.ToString(CultureInfo.InvariantCulture);
 
-    public void RestoreState(string state) => _next = long.Parse(state, CultureInfo.InvariantCulture);
+    // The same number everywhere: what each replica has taken, over all of them.
+    public void RestoreState(IReadOnlyList<string> states) => _next = states.Sum(state => long.Parse(state, CultureInfo.InvariantCulture)) / stride;
 
     public void Dispose() { }
 

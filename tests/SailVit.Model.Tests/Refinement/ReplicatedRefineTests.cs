@@ -1,0 +1,131 @@
+using System.Diagnostics;
+using SailVit.Model.Checkpoints;
+using SailVit.Model.Refinement;
+using SailVit.Model.Tests.Cli;
+using SailVit.Model.Tests.Distributed;
+using Xunit;
+using static TorchSharp.torch;
+
+namespace SailVit.Model.Tests.Refinement;
+
+/// <summary><c>mpirun sailvit refine</c>, as its users run it.</summary>
+public sealed class ReplicatedRefineTests
+{
+    private const int Interrupt = 2, Kill = 9;
+
+    // Four packs a step, so that one, two and four processes can share them. With Adam's own eps, a gradient that is zero but for
+    // rounding would make a step like any other, and runs that differ in rounding would part.
+    private static string Recipe(string more = "", int lastSteps = 4) => ToyRecipe.Text(defaults: "precision: float32\neps: 1e-3\nema: 0.5\n" + more)
+        .Replace("batch: 2", "batch: 4", StringComparison.Ordinal).Replace("name: world,", $"name: world, steps: {lastSteps},", StringComparison.Ordinal);
+
+    private static (int Exit, string Out, string Error) Refine(int ranks, string recipe, string output, Action<Process>? meanwhile = null) =>
+        Mpirun.Run(ranks, ["dotnet", Sailvit.Library, "refine", "--recipe", recipe, "--output", output], meanwhile: meanwhile);
+
+    [Theory]
+    [InlineData(2, "shard_optimizer: true")]
+    [InlineData(4, "shard_optimizer: false\nadalrs: { window: 2, alpha: 3, beta: 2 }")]
+    public void Ranks_EndWhereOneProcessEnds(int ranks, string more)
+    {
+        using var folder = new TempFolder();
+        string recipe = folder.Write("toy.yaml", Recipe(more)), one = folder.File("one"), many = folder.File("many");
+        var (_, expected, _) = Sailvit.Run("refine", "--recipe", recipe, "--output", one);
+        var (exit, output, error) = Refine(ranks, recipe, many);
+        Assert.True(exit == 0, error);
+        Assert.Equal(expected.Replace(one, many, StringComparison.Ordinal), output[output.IndexOf("coarse: ", StringComparison.Ordinal)..].ReplaceLineEndings("\n"));
+        Assert.Single(error.Split('\n'), line => line.StartsWith("world: finished", StringComparison.Ordinal));
+        foreach (string stage in (string[])["1-coarse", "2-fine", "3-world"])
+        {
+            AssertClose(Path.Combine(one, stage, "model"), Path.Combine(many, stage, "model"));
+            Assert.Equal(File.ReadAllText(Path.Combine(one, stage, "summary.json")), File.ReadAllText(Path.Combine(many, stage, "summary.json")));
+            var losses = MetricsLog.Read(Path.Combine(many, stage)).Select(r => r["loss"]!.GetValue<double>());
+            Assert.All(MetricsLog.Read(Path.Combine(one, stage)).Select(r => r["loss"]!.GetValue<double>()).Zip(losses), pair => Assert.Equal(pair.First, pair.Second, 1e-4));
+            Assert.Single(Directory.EnumerateFiles(Path.Combine(many, stage), "events*"));
+        }
+    }
+
+    [Fact]
+    public void ADeadRank_EndsTheJob_WhichGoesOnWithTheSameBits()
+    {
+        using var folder = new TempFolder();
+        string recipe = folder.Write("toy.yaml", Recipe("shard_optimizer: true", lastSteps: 40)), whole = folder.File("whole"), broken = folder.File("broken");
+        Assert.Equal(0, Refine(2, recipe, whole).Exit);
+        var (exit, _, error) = Refine(2, recipe, broken, mpirun =>
+        {
+            WaitFor(mpirun, Path.Combine(broken, "3-world"));
+            _ = Sailvit.SendSignal(Mpirun.Ranks(mpirun)[1], Kill);
+        });
+        Assert.NotEqual(0, exit);
+        Assert.Contains("exited on signal 9", error, StringComparison.Ordinal);
+        Assert.True(Directory.EnumerateDirectories(Path.Combine(broken, "3-world"), "step-*").Any());
+        (exit, _, error) = Refine(2, recipe, broken);
+        Assert.True(exit == 0, error);
+        Assert.Contains("goes on at step", error, StringComparison.Ordinal);
+        AssertSame(Path.Combine(whole, "3-world", "model"), Path.Combine(broken, "3-world", "model"));
+        AssertSame(Path.Combine(whole, "encoder"), Path.Combine(broken, "encoder"));
+    }
+
+    [Fact]
+    public void Interrupted_AndResumedByOtherNumbers_EndsWhereOneProcessEnds()
+    {
+        using var folder = new TempFolder();
+        // Checkpoints only where a run was stopped politely.
+        string recipe = folder.Write("toy.yaml", Recipe("shard_optimizer: true", lastSteps: 120).Replace("checkpoint_every: 2", "checkpoint_every: 1000", StringComparison.Ordinal)), one = folder.File("one"), many = folder.File("many");
+        Assert.Equal(0, Refine(1, recipe, one).Exit);
+        foreach (int ranks in (int[])[4, 2])
+        {
+            int before = MetricsLog.Read(Path.Combine(many, "3-world")).Count;
+            var (exit, _, _) = Refine(ranks, recipe, many, mpirun =>
+            {
+                WaitFor(mpirun, Path.Combine(many, "3-world"), before);
+                _ = Sailvit.SendSignal(mpirun.Id, Interrupt);
+            });
+            Assert.NotEqual(0, exit);
+            Assert.InRange(MetricsLog.Read(Path.Combine(many, "3-world")).Count, before + 3, 119);
+            Assert.Single(Directory.EnumerateDirectories(Path.Combine(many, "3-world"), "step-*"), path => !path.EndsWith(".unfinished", StringComparison.Ordinal));
+        }
+        Assert.Equal(0, Sailvit.Run("refine", "--recipe", recipe, "--output", many).Exit);
+        AssertClose(Path.Combine(one, "3-world", "model"), Path.Combine(many, "3-world", "model"));
+        Assert.Equal(Enumerable.Range(0, 120), MetricsLog.Read(Path.Combine(many, "3-world")).Select(r => r["step"]!.GetValue<int>()));
+    }
+
+    [Theory]
+    [InlineData("batch: 4", "batch: four", "batch is 'four'")]
+    [InlineData("batch: 4", "batch: 5", "has 5 packs per step; they cannot be shared evenly by 2 processes")]
+    public void WhatAllProcessesFind_IsSaidOnce(string good, string bad, string says)
+    {
+        using var folder = new TempFolder();
+        string recipe = folder.Write("toy.yaml", Recipe().Replace(good, bad, StringComparison.Ordinal));
+        var (exit, output, error) = Refine(2, recipe, folder.File("run"));
+        Assert.Equal(1, exit);
+        Assert.Contains(says, Assert.Single(error.Split('\n'), line => line.StartsWith("sailvit: ", StringComparison.Ordinal)), StringComparison.Ordinal);
+        Assert.DoesNotContain("curves", output, StringComparison.Ordinal);
+    }
+
+    // Until some steps more than before are logged, and a checkpoint is there.
+    private static void WaitFor(Process mpirun, string stage, int before = 0)
+    {
+        string file = Path.Combine(stage, MetricsLog.FileName);
+        while (!mpirun.HasExited && !(File.Exists(file) && MetricsLog.Read(stage).Count > before + 3))
+        {
+            Thread.Sleep(5);
+        }
+    }
+
+    private static void AssertClose(string expected, string actual) => Compare(expected, actual, (name, a, b) =>
+    {
+        // Sums over packs are grouped otherwise than in one process.
+        double error = ((a - b).norm() / a.norm()).item<float>();
+        Assert.True(error < 1e-4, $"{name}: {error}");
+    });
+
+    private static void AssertSame(string expected, string actual) => Compare(expected, actual, (name, a, b) => Assert.True(TestData.Same(a, b), name));
+
+    private static void Compare(string expected, string actual, Action<string, Tensor, Tensor> assert)
+    {
+        using var scope = NewDisposeScope();
+        using var a = Checkpoint.Open(expected);
+        using var b = Checkpoint.Open(actual);
+        Assert.Equal(a.Names.Order(), b.Names.Order());
+        Assert.All(a.Names, name => assert(name, a.Read(name), b.Read(name)));
+    }
+}
