@@ -1,3 +1,4 @@
+using SailVit.Kernels.Interop;
 using SailVit.Kernels.Ops.Checkpoint;
 using SailVit.Kernels.Ops.Linear;
 using TorchSharp;
@@ -152,7 +153,7 @@ public sealed class Linear : Module<Tensor, Tensor>, IResidualBranch
             Activation.GeluTanh => functional.gelu(sum, TorchSharp.Modules.GELU.Approximate.tanh),
             _ => functional.silu(sum),
         };
-        return (_activation == Activation.None || residual is null ? y : y + residual).MoveToOuterDisposeScope();
+        return (_activation == Activation.None || residual is null ? y : y.add(residual, HeldScalar.One)).MoveToOuterDisposeScope();
     }
 
     private Tensor Product(Tensor x, Activation activation, Tensor? residual)

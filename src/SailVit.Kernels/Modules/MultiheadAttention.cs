@@ -1,3 +1,4 @@
+using SailVit.Kernels.Interop;
 using SailVit.Kernels.Tensors;
 using TorchSharp;
 using TorchSharp.Modules;
@@ -127,7 +128,7 @@ public sealed class MultiheadAttention : Module<Tensor, Tensor, Tensor, Tensor>
             ({ } only, null) => Attends(only),
             (null, { } only) => Attends(only),
             ({ dtype: ScalarType.Bool } k, { dtype: ScalarType.Bool } p) => k.logical_or(p).logical_not(),
-            ({ } k, { } p) => Additive(k, p) + Additive(p, k),
+            ({ } k, { } p) => Additive(k, p).add(Additive(p, k), HeldScalar.One),
         };
     }
 

@@ -1,4 +1,5 @@
 using SailVit.Kernels;
+using SailVit.Kernels.Interop;
 using SailVit.Model.Checkpoints;
 using SailVit.Model.Distributed;
 using TorchSharp;
@@ -245,7 +246,7 @@ public sealed class MasterAdamW : IDisposable
             }
             else
             {
-                _gradient.add_(gradient);
+                _gradient.add_(gradient, HeldScalar.One);
             }
             gradient.Dispose();
             Parameter.grad = null;

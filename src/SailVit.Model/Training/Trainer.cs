@@ -159,8 +159,9 @@ public sealed class Trainer : IDisposable
         {
             using var scope = NewDisposeScope();
             double share = all > 0 ? weights[i] / all : 0;
+            using Scalar factor = share;
             var mean = _loss(batches[i]);
-            Kernels.Interop.BackwardException.Run((mean * share).sum());
+            Kernels.Interop.BackwardException.Run((mean * factor).sum());
             _optimizer.Accumulate();
             // NaN, not zero, where a batch without weight has a loss that is not finite.
             loss += mean.item<float>() * share;

@@ -112,7 +112,7 @@ internal static unsafe class LinearMath
         if (path == LinearPath.LibTorch)
         {
             using var product = dy.matmul(weight);
-            dx.add_(product);
+            dx.add_(product, HeldScalar.One);
             return;
         }
         OwnLinear.InputGradient(dy, weight, dx, add: true);

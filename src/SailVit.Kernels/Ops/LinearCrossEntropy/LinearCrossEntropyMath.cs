@@ -118,7 +118,7 @@ internal static unsafe class LinearCrossEntropyMath
                 _sum = product.to(float32, copy: true).DetachFromDisposeScope();
                 return;
             }
-            _sum.add_(product);
+            _sum.add_(product, HeldScalar.One);
         }
 
         public Tensor ToTensor()

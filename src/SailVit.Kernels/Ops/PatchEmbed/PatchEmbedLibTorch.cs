@@ -49,7 +49,7 @@ internal sealed unsafe partial class PatchEmbedMath
         using var product = nn.functional.linear(patches, matrix, fused ? bias : null);
         if (bias is not null && !fused)
         {
-            product.add_(bias);
+            product.add_(bias, HeldScalar.One);
         }
         return product.view(pixels.shape[0], OnGrid(grid => grid.Patches), _width);
     }
