@@ -1,7 +1,5 @@
 using System.Collections;
 using System.Text;
-using Parquet;
-using Parquet.Serialization;
 using SailVit.Model.Text;
 
 namespace SailVit.Model.Data;
@@ -16,8 +14,7 @@ public sealed class ParquetSource : ISampleSource
     // As many as are shuffled together, and one that is just begun.
     private const int CachedGroups = SampleOrder.GroupsTogether + 1;
 
-    // Of a group; more is a damaged footer.
-    private const long MaxRows = 1L << 31;
+    private static readonly string[] Words = ["conversations", "messages", "caption", "text", "question"];
 
     private readonly List<(string Path, int Index, long FirstRow)> _groups = [];
     private readonly List<long> _sizes = [];
@@ -89,22 +86,23 @@ public sealed class ParquetSource : ISampleSource
     private void Index(string path)
     {
         SampleSources.OpenFile(path).Dispose();
-        var (rows, error) = Guarded(async () =>
+        var (sizes, error) = ParquetFile.Guarded(async () =>
         {
-            await using var reader = await ParquetReader.CreateAsync(path).ConfigureAwait(false);
-            return reader.Metadata!.RowGroups.Select(group => group.NumRows).ToList();
+            await using var reader = await ParquetFile.OpenAsync(path).ConfigureAwait(false);
+            return reader.Schema.Fields.Any(field => Words.Contains(field.Name)) ? ParquetFile.GroupSizes(reader.Metadata!)
+                : throw new InvalidDataException($"its columns are {string.Join(", ", reader.Schema.Fields.Select(field => field.Name))}; needed is one of {string.Join(", ", Words)}");
         });
-        if (rows is null)
+        if (sizes is null)
         {
             _damage.Add(new Skip(SkipReason.CutShort, $"{path}: is no Parquet file that can be read: {error}"));
             return;
         }
         long first = 0;
-        for (int i = 0; i < rows.Count; i++)
+        for (int i = 0; i < sizes.Count; i++)
         {
             _groups.Add((path, i, first));
-            _sizes.Add(Math.Clamp(rows[i], 0, MaxRows));
-            first += _sizes[^1];
+            _sizes.Add(sizes[i]);
+            first += sizes[i];
         }
     }
 
@@ -131,28 +129,8 @@ public sealed class ParquetSource : ISampleSource
     private Rows Load(int group)
     {
         var (path, index, _) = _groups[group];
-        var (rows, error) = Guarded(async () =>
-        {
-            await using var stream = File.OpenRead(path);
-            var result = await ParquetSerializer.DeserializeUntypedAsync(stream, null, index).ConfigureAwait(false);
-            return result.Data;
-        });
-        return new Rows(rows is null ? [] : [.. rows], error);
-    }
-
-    // The reader of a damaged file throws whatever it stumbles over.
-    private static (T? Result, string? Error) Guarded<T>(Func<Task<T>> read) where T : class
-    {
-        try
-        {
-            return (Task.Run(read).GetAwaiter().GetResult(), null);
-        }
-#pragma warning disable CA1031 // Index, key, null and overflow errors alike mean one thing: the file is damaged.
-        catch (Exception e) when (e is not OutOfMemoryException)
-#pragma warning restore CA1031
-        {
-            return (null, e.Message.ReplaceLineEndings(" "));
-        }
+        var (rows, error) = ParquetFile.Guarded(() => ParquetFile.ReadGroupAsync(path, index));
+        return new Rows(rows ?? [], error);
     }
 
     private ConversationSample Sample(Dictionary<string, object> row, string id)
@@ -166,10 +144,10 @@ public sealed class ParquetSource : ISampleSource
             IEnumerable list => Turns(list, id),
             _ => throw ConversationReader.Malformed(id, "conversations are neither a list nor text"),
         };
-        return ConversationReader.Checked(id, messages ?? Words(row, images.Count, id), images);
+        return ConversationReader.Checked(id, messages ?? Caption(row, images.Count, id), images);
     }
 
-    private IReadOnlyList<ChatMessage> Words(Dictionary<string, object> row, int images, string id)
+    private IReadOnlyList<ChatMessage> Caption(Dictionary<string, object> row, int images, string id)
     {
         var words = row.Where(column => column.Value is string).ToDictionary(column => column.Key, column => (string)column.Value);
         return ConversationReader.Parse(System.Text.Json.JsonSerializer.SerializeToUtf8Bytes(words), id, root => Captions.From(root, _prompt, images, id));

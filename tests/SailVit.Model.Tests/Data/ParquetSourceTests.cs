@@ -117,4 +117,80 @@ public sealed class ParquetSourceTests : IDisposable
             }
         }
     }
+
+    private sealed class Other
+    {
+        public string? title { get; set; }
+
+        public double[]? scores { get; set; }
+    }
+
+    private sealed class Nested
+    {
+        public List<List<Picture>>? images { get; set; }
+
+        public List<List<Turn>>? conversations { get; set; }
+    }
+
+    [Fact]
+    public async Task TablesWithoutWordsAreRefusedInOneLine()
+    {
+        string path = await Write("1.parquet", 2, new Other { title = "x", scores = [1] });
+        string message = Assert.Throws<DatasetException>(() => new ParquetSource("p", [path])).Message;
+        Assert.Contains("columns are title, scores", message, StringComparison.Ordinal);
+        Assert.DoesNotContain('\n', message);
+    }
+
+    [Fact]
+    public async Task RowsOfNothingAndOfOtherShapesAreSkipsOfTheirOwn()
+    {
+        string[] paths =
+        [
+            await Write("1.parquet", 9, new Caption(), new Caption { caption = "  " }, new Caption { image = [], caption = "a" }),
+            await Write("2.parquet", 9, new Chat(), new Chat { conversations = [] }, new Chat { conversations = [new(), new() { from = "gpt" }] }),
+            await Write("3.parquet", 9, new Several { images = [new(), new() { bytes = Jpeg(4, 4) }], conversations = "{" }, new Several { images = [], conversations = "[3]" }),
+            await Write("4.parquet", 9, new Nested { images = [[new() { bytes = Jpeg(4, 4) }]], conversations = [[new() { from = "human", value = "?" }]] }),
+        ];
+        using var source = new ParquetSource("p", paths);
+        Assert.Equal((9, 0), (source.Count, source.Damage.Count));
+        for (int i = 0; i < source.Count; i++)
+        {
+            // An image is read when it is needed, and no earlier.
+            string message = Assert.Throws<SampleException>(() => source.Read(i).Images.Select(image => image.Read().Length > 0 ? 0 : throw new SampleException(SkipReason.BrokenImage, "empty")).Sum()).Message;
+            Assert.DoesNotContain('\n', message);
+        }
+    }
+
+    [Fact]
+    public async Task AFooterWithoutItsEndIsRefusedAndItsFileClosed()
+    {
+        byte[] whole = await Bytes(new Caption { image = Jpeg(8, 8), caption = "A circle." });
+        // The zero that ends the footer, before its length and PAR1: a list of eight instead, which the rest of the file continues.
+        Assert.Equal(0, whole[^9]);
+        whole[^9] = 0x49;
+        string path = _folder.Write("1.parquet", whole);
+        Assert.Contains("it ends too soon", Assert.Throws<DatasetException>(() => new ParquetSource("p", [path])).Message, StringComparison.Ordinal);
+        // Nobody else holds it.
+        await using var file = new FileStream(path, FileMode.Open, FileAccess.ReadWrite, FileShare.None);
+    }
+
+    [Fact]
+    public async Task AFooterThatNestsWithoutEndDoesNotEndTheProcess()
+    {
+        byte[] whole = await Bytes(new Caption { image = Jpeg(8, 8), caption = "A circle." });
+        // A field of its own, a list of one list of one list …
+        byte[] lists = [.. whole[..^9], 0x49, .. Enumerable.Repeat((byte)0x19, 1 << 20), .. whole[^8..]];
+        BitConverter.TryWriteBytes(lists.AsSpan(^8), BitConverter.ToInt32(whole.AsSpan(^8)) + (1 << 20));
+        Assert.Throws<DatasetException>(() => new ParquetSource("p", [_folder.Write("1.parquet", lists)]));
+    }
+
+    [Fact]
+    public async Task RowsThatTheFooterDoesNotAgreeAboutAreRefused()
+    {
+        byte[] whole = await Bytes(new Caption { caption = "A circle." });
+        // num_rows of the row group, the i64 after its total_byte_size: 1, as 2 in zigzag, becomes 63.
+        int at = whole.AsSpan(0, whole.Length - 80).LastIndexOf([(byte)0x16, (byte)2]);
+        whole[at + 1] = 126;
+        Assert.Contains("speaks of 1 rows", Assert.Throws<DatasetException>(() => new ParquetSource("p", [_folder.Write("1.parquet", whole)])).Message, StringComparison.Ordinal);
+    }
 }
