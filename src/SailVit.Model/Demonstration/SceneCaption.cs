@@ -17,6 +17,13 @@ public static class SceneCaption
         shape => $"a {shape.SizeName} {shape.ColourName} {shape.Name} {Where(shape.Place)}",
         text => $"{Written(text)} {Where(text.Place)}");
 
+    /// <summary>The same facts without sentences: <c>large red circle top left; digit 7 centre</c>.</summary>
+    public static string Notes(Scene scene)
+    {
+        ArgumentNullException.ThrowIfNull(scene);
+        return string.Join("; ", Ordered(scene, s => $"{s.SizeName} {s.ColourName} {s.Name} {s.Place.Name}", text => $"{(text.IsDigit ? "digit" : "word")} {text.Text} {text.Place.Name}"));
+    }
+
     private static string Written(SceneText text) => $"the {(text.IsDigit ? "digit" : "word")} {text.Text}";
 
     private static string Where(Place place) => place.Name == "centre" ? "in the centre" : $"at the {place.Name}";
@@ -24,13 +31,18 @@ public static class SceneCaption
     private static string Sentence(Scene scene, Func<SceneShape, string> shape, Func<SceneText, string> text)
     {
         ArgumentNullException.ThrowIfNull(scene);
+        string[] parts = Ordered(scene, shape, text);
+        string sentence = parts.Length == 1 ? parts[0] : $"{string.Join(", ", parts[..^1])} and {parts[^1]}";
+        return $"{char.ToUpperInvariant(sentence[0])}{sentence[1..]}.";
+    }
+
+    private static string[] Ordered(Scene scene, Func<SceneShape, string> shape, Func<SceneText, string> text)
+    {
         var parts = scene.Shapes.Select(s => (s.Place.Index, Words: shape(s)));
         if (scene.Text is { } written)
         {
             parts = parts.Append((written.Place.Index, text(written)));
         }
-        string[] ordered = [.. parts.OrderBy(p => p.Index).Select(p => p.Words)];
-        string sentence = ordered.Length == 1 ? ordered[0] : $"{string.Join(", ", ordered[..^1])} and {ordered[^1]}";
-        return $"{char.ToUpperInvariant(sentence[0])}{sentence[1..]}.";
+        return [.. parts.OrderBy(p => p.Index).Select(p => p.Words)];
     }
 }

@@ -13,7 +13,7 @@ public sealed record WorldOptions
     public int TargetImages { get; init; } = 4000;
 
     /// <summary>Texts without pictures.</summary>
-    public int Texts { get; init; } = 12000;
+    public int Texts { get; init; } = 16000;
 
     /// <summary>Questions of each kind in the held-out test.</summary>
     public int TestQuestions { get; init; } = 90;
@@ -22,7 +22,7 @@ public sealed record WorldOptions
     public int EncoderSteps { get; init; } = 400;
 
     /// <summary>Steps in which each language model learns from texts alone.</summary>
-    public int LanguageSteps { get; init; } = 600;
+    public int LanguageSteps { get; init; } = 1800;
 
     /// <summary>The same with a share of everything.</summary>
     /// <param name="share">Above 0, such as 0.01 for a trial.</param>

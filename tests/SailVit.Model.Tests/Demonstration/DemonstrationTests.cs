@@ -66,7 +66,7 @@ public sealed partial class DemonstrationTests
         string text = Steps().Replace(File.ReadAllText(Path.Combine(Repository, "recipes", "demo.yaml")), "steps: 1");
         foreach (var (whole, part) in new[]
         {
-            ("../runs/demo-world", world), ("seeds: [0, 1, 2]", "seeds: [0, 1]"), ("pack_tokens: 2048", "pack_tokens: 256"), ("name: same\n    from: [start, fine, world, at-once]", "name: same\n    from: [start, fine]"),
+            ("../runs/demo-world", world), ("seeds: [0, 1, 2]", "seeds: [0, 1]"), ("pack_tokens: 1024", "pack_tokens: 256"), ("name: same\n    from: [start, fine, world, at-once]", "name: same\n    from: [start, fine]"),
             ("from: [start, fine, world, at-once]", "from: world"), ("from: [coarse, fine, world]", "from: coarse"),
         })
         {

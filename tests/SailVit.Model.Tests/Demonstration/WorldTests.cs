@@ -112,6 +112,7 @@ public sealed partial class WorldTests
         var scene = new Scene([new(ShapeKind.Circle, ShapeColour.Red, true, new(0, 0), 0), new(ShapeKind.Star, ShapeColour.Black, false, new(1, 1), 0)], new("7", new(0, 2)), 0);
         Assert.Equal("A circle, the digit 7 and a star.", SceneCaption.Coarse(scene));
         Assert.Equal("A large red circle at the top left, the digit 7 at the top right and a small black star in the centre.", SceneCaption.Dense(scene));
+        Assert.Equal("large red circle top left; digit 7 top right; small black star centre", SceneCaption.Notes(scene));
     }
 
     [Fact]
