@@ -19,7 +19,7 @@ internal static class ChatCommand
 
     private static readonly Option<string?> System = new("--system") { Description = $"What the system says first (default: {ChatTemplate.DefaultSystem} An empty text: nothing)." };
 
-    private static readonly Option<int?> MaxTiles = new("--max-tiles") { Description = "Most tiles of an image (default: the checkpoint's max_dynamic_patch)." };
+    private static readonly Option<int?> MaxTiles = new("--max-tiles") { Description = "Most tiles of an image (default: the checkpoint's max_dynamic_patch); where images keep their own size, as many tiles' area." };
 
     private static readonly Option<int> MaxTokens = new("--max-tokens") { Description = "Most tokens of an answer.", DefaultValueFactory = _ => 512 };
 

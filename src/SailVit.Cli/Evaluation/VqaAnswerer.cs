@@ -15,7 +15,7 @@ internal sealed class VqaAnswerer : IDisposable
     private readonly MultimodalModel _model;
     private readonly ITextTokenizer _tokenizer;
     private readonly ChatTemplate _template;
-    private readonly DynamicTiling _tiling;
+    private readonly ImageSplit _split;
     private readonly GenerationOptions _options;
     private readonly string _weights;
     private readonly ScalarType _dtype;
@@ -26,13 +26,12 @@ internal sealed class VqaAnswerer : IDisposable
         // What is quickly found missing first.
         _tokenizer = Tokenizers.Load(weights);
         var config = MultimodalConfigFile.Read(weights);
-        _template = new ChatTemplate(_tokenizer, config.TokensPerTile);
+        _template = new ChatTemplate(_tokenizer, config.TokensPerCount);
         if (_template.ImageContextId != config.ImageContextTokenId)
         {
             throw new ArgumentException($"{weights}: the tokenizer's {ChatTemplate.ImageContext} is {_template.ImageContextId}, the config's img_context_token_id {config.ImageContextTokenId}; they must be the same.");
         }
-        int most = maxTiles ?? (config.DynamicImageSize ? config.MaxDynamicPatch : 1);
-        _tiling = new DynamicTiling(Math.Min(config.MinDynamicPatch, most), most, config.ForceImageSize, config.UseThumbnail);
+        _split = config.Split(maxTiles);
         _options = new GenerationOptions { MaxNewTokens = maxNewTokens, StopIds = [_template.TurnEndId, _tokenizer.EosId] };
         _model = MultimodalModel.Load(weights, dtype);
         _model.eval();
@@ -45,7 +44,7 @@ internal sealed class VqaAnswerer : IDisposable
     public IReadOnlyDictionary<string, string> Answer(VqaTask task, string folder, CancellationToken cancel)
     {
         string path = Path.Combine(folder, $"{task.Set.Name}.answers.jsonl");
-        using var log = AnswerLog.Open(path, $"{EmbedIdentity.Of(EncoderOptions.Sources(_weights), [Path.GetFullPath(task.Path)], task.Set.Name, $"{_dtype}", $"{_tiling}", $"{_options.MaxNewTokens} tokens", $"batch {BatchSize}")}");
+        using var log = AnswerLog.Open(path, $"{EmbedIdentity.Of(EncoderOptions.Sources(_weights), [Path.GetFullPath(task.Path)], task.Set.Name, $"{_dtype}", $"{_split}", $"{_options.MaxNewTokens} tokens", $"batch {BatchSize}")}");
         int start = log.Answers.Count;
         var left = task.Questions.Where(q => !log.Answers.ContainsKey(q.Index)).Chunk(BatchSize).ToList();
         try
@@ -70,8 +69,7 @@ internal sealed class VqaAnswerer : IDisposable
             var prepared = next!.GetAwaiter().GetResult();
             next = Begin(i + 1);
             using var scope = NewDisposeScope();
-            var transform = new ImageTransform(_tiling.TileSize, _tiling.TileSize);
-            var prompts = Array.ConvertAll(prepared, p => new MultimodalPrompt(p.Ids, p.Tiles.Count == 0 ? null : transform.ToBytes(p.Tiles)));
+            var prompts = Array.ConvertAll(prepared, p => _model.Prompt(p.Ids, p.Pieces));
             var said = _model.Generate(prompts, _options, cancellation: cancel);
             foreach (var ((question, p), sequence) in batches[i].Zip(prepared).Zip(said))
             {
@@ -86,12 +84,12 @@ internal sealed class VqaAnswerer : IDisposable
     private Prepared Prepare(VqaTask task, VqaQuestion question)
     {
         var prompt = VqaPrompt.Of(task.Set, question);
-        var share = _tiling with { MaxTiles = Math.Max(_tiling.MaxTiles / Math.Max(prompt.Images.Count, 1), _tiling.MinTiles) };
-        var tiles = prompt.Images.Select(i => share.Split(question.Decode(i, task.Path))).ToList();
+        var share = _split.Share(prompt.Images.Count);
+        var images = prompt.Images.Select(i => question.Decode(i, task.Path)).ToList();
         try
         {
-            var chat = _template.Encode([new ChatMessage(ChatMessage.User, prompt.Text)], [.. tiles.Select(t => t.Count)], addGenerationPrompt: true);
-            return new(prompt.Text, chat.Ids, [.. tiles.SelectMany(t => t)]);
+            var chat = _template.Encode([new ChatMessage(ChatMessage.User, prompt.Text)], [.. images.Select(image => share.Count(image.Width, image.Height))], addGenerationPrompt: true);
+            return new(prompt.Text, chat.Ids, [.. images.SelectMany(share.Split)]);
         }
         catch (ArgumentException e)
         {
@@ -99,5 +97,5 @@ internal sealed class VqaAnswerer : IDisposable
         }
     }
 
-    private sealed record Prepared(string Text, int[] Ids, IReadOnlyList<RgbImage> Tiles);
+    private sealed record Prepared(string Text, int[] Ids, IReadOnlyList<RgbImage> Pieces);
 }

@@ -14,20 +14,19 @@ internal sealed class ChatSession : IDisposable
     private readonly MultimodalModel _model;
     private readonly ITextTokenizer _tokenizer;
     private readonly ChatTemplate _template;
-    private readonly DynamicTiling _tiling;
+    private readonly ImageSplit _split;
     private readonly GenerationOptions _options;
 
     public ChatSession(string weights, ScalarType? dtype, string? system, int? maxTiles, GenerationOptions options)
     {
         _tokenizer = Tokenizers.Load(weights);
         var config = MultimodalConfigFile.Read(weights);
-        _template = new ChatTemplate(_tokenizer, config.TokensPerTile, system ?? ChatTemplate.DefaultSystem);
+        _template = new ChatTemplate(_tokenizer, config.TokensPerCount, system ?? ChatTemplate.DefaultSystem);
         if (_template.ImageContextId >= 0 && _template.ImageContextId != config.ImageContextTokenId)
         {
             throw new CheckpointException($"{weights}: config.json says that {ChatTemplate.ImageContext} is {config.ImageContextTokenId}, the tokenizer says {_template.ImageContextId}; they belong to different models.");
         }
-        int most = maxTiles ?? (config.DynamicImageSize ? config.MaxDynamicPatch : 1);
-        _tiling = new DynamicTiling(Math.Min(config.MinDynamicPatch, most), most, config.ForceImageSize, config.UseThumbnail);
+        _split = config.Split(maxTiles);
         _options = options with { StopIds = [.. new[] { _template.TurnEndId, _tokenizer.EosId }.Distinct()] };
         _model = MultimodalModel.Load(weights, dtype);
     }
@@ -50,14 +49,12 @@ internal sealed class ChatSession : IDisposable
     {
         using var scope = NewDisposeScope();
         using var noGrad = no_grad();
-        var tiling = _tiling with { MaxTiles = Math.Max(_tiling.MaxTiles / Math.Max(images.Count, 1), _tiling.MinTiles) };
-        var tiles = images.Select(path => tiling.Split(ImageDecoder.Decode(path))).ToList();
-        var prompt = _template.Encode(messages, [.. tiles.Select(t => t.Count)], addGenerationPrompt: true);
-        var transform = new ImageTransform(_tiling.TileSize, _tiling.TileSize);
-        var pixels = tiles.Count == 0 ? null : transform.ToBytes([.. tiles.SelectMany(t => t)]);
+        var share = _split.Share(images.Count);
+        var decoded = images.Select(path => ImageDecoder.Decode(path)).ToList();
+        var prompt = _template.Encode(messages, [.. decoded.Select(image => share.Count(image.Width, image.Height))], addGenerationPrompt: true);
         var stream = new IncrementalDecoder(_tokenizer);
         var answer = new System.Text.StringBuilder();
-        _model.Generate([new MultimodalPrompt(prompt.Ids, pixels)], _options, (_, id) => Say(stream.Push(id)), cancel);
+        _model.Generate([_model.Prompt(prompt.Ids, [.. decoded.SelectMany(share.Split)])], _options, (_, id) => Say(stream.Push(id)), cancel);
         Say(stream.Flush());
         return answer.ToString();
 

@@ -6,7 +6,7 @@ using static TorchSharp.torch;
 namespace SailVit.Model.Data;
 
 /// <summary>Makes the tensors of a batch: images decoded, cut and resized, tokens laid end to end.</summary>
-internal sealed class BatchRenderer(int tileSize, LossWeighting weighting, int workers)
+internal sealed class BatchRenderer(ImageSplit split, LossWeighting weighting, int workers)
 {
     /// <summary>Renders a batch; a sample with an image that cannot be decoded is left out. Null where none remains.</summary>
     public (PackedBatch? Batch, IReadOnlyList<Skip> Skips) Render(IReadOnlyList<EncodedSample> pack, CancellationToken cancel)
@@ -18,14 +18,14 @@ internal sealed class BatchRenderer(int tileSize, LossWeighting weighting, int w
 
     private static (List<EncodedSample> Samples, List<RgbImage> Tiles, List<Skip> Skips) Decode(IReadOnlyList<EncodedSample> pack, ParallelOptions parallel)
     {
-        (int Sample, EncodedImage Image, DynamicTiling Tiling)[] images = [.. pack.SelectMany((sample, i) => sample.Images.Select(image => (i, image.Image, image.Tiling)))];
-        var cut = new IReadOnlyList<RgbImage>?[images.Length];
+        (int Sample, EncodedImage Image, ImageSplit Split)[] images = [.. pack.SelectMany((sample, i) => sample.Images.Select(image => (i, image.Image, image.Split)))];
+        var cut = new (IReadOnlyList<RgbImage> Pieces, int Count)[images.Length];
         var broken = new Skip?[images.Length];
         Parallel.For(0, images.Length, parallel, i =>
         {
             try
             {
-                cut[i] = SampleEncoder.Cut(images[i].Image, images[i].Tiling);
+                cut[i] = SampleEncoder.Cut(images[i].Image, images[i].Split);
             }
             catch (SampleException e)
             {
@@ -38,17 +38,16 @@ internal sealed class BatchRenderer(int tileSize, LossWeighting weighting, int w
         for (int s = 0, i = 0; s < pack.Count; i += pack[s++].Images.Count)
         {
             var own = Enumerable.Range(i, pack[s].Images.Count);
-            var ownTiles = own.SelectMany(k => cut[k] ?? []).ToList();
             // The size in a header can change until the image is read again.
             var skip = own.Select(k => broken[k]).FirstOrDefault(b => b is not null)
-                ?? (ownTiles.Count == pack[s].Tiles ? null : new Skip(SkipReason.BrokenImage, $"{pack[s].Id}: an image changed while it was read."));
+                ?? (own.Sum(k => cut[k].Count) == pack[s].Tiles ? null : new Skip(SkipReason.BrokenImage, $"{pack[s].Id}: an image changed while it was read."));
             if (skip is not null)
             {
                 skips.Add(skip);
                 continue;
             }
             samples.Add(pack[s]);
-            tiles.AddRange(ownTiles);
+            tiles.AddRange(own.SelectMany(k => cut[k].Pieces));
         }
         return (samples, tiles, skips);
     }
@@ -81,7 +80,8 @@ internal sealed class BatchRenderer(int tileSize, LossWeighting weighting, int w
             Labels = torch.tensor(labels, dtype: ScalarType.Int64),
             Weights = torch.tensor(weights, dtype: ScalarType.Float32),
             Layout = SequenceLayout.Of([.. samples.Select(s => s.Length)]),
-            Pixels = tiles.Count == 0 ? null : Pixels(tiles, parallel),
+            Pixels = tiles.Count == 0 || split is AnyResSize ? null : Pixels(tiles, parallel),
+            Images = split is AnyResSize ? tiles.ConvertAll(image => Pixels([image], parallel).squeeze_(0)) : [],
             Tiles = tiles.Count,
             TrainedTokens = learned,
             SampleIds = [.. samples.Select(s => s.Id)],
@@ -95,10 +95,11 @@ internal sealed class BatchRenderer(int tileSize, LossWeighting weighting, int w
         _ => 1 / MathF.Sqrt(Math.Max(trained, 1)),
     };
 
-    private unsafe Tensor Pixels(List<RgbImage> tiles, ParallelOptions parallel)
+    private static unsafe Tensor Pixels(List<RgbImage> tiles, ParallelOptions parallel)
     {
-        int size = 3 * tileSize * tileSize;
-        var pixels = torch.empty([tiles.Count, 3, tileSize, tileSize], ScalarType.Byte);
+        var (height, width) = (tiles[0].Height, tiles[0].Width);
+        int size = 3 * height * width;
+        var pixels = torch.empty([tiles.Count, 3, height, width], ScalarType.Byte);
         fixed (byte* bytes = pixels.bytes)
         {
             nint start = (nint)bytes;

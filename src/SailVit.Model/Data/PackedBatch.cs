@@ -27,10 +27,13 @@ public sealed class PackedBatch : IDisposable
     /// <summary>Tiles of all images, uint8 [tiles, 3, H, W], in the order of their places in <see cref="Ids"/>; null without images.</summary>
     public Tensor? Pixels { get; init; }
 
+    /// <summary>Instead of tiles: images at their own size, each uint8 [3, H, W], in the order of their places.</summary>
+    public IReadOnlyList<Tensor> Images { get; init; } = [];
+
     /// <summary>Samples laid end to end.</summary>
     public int Samples => SampleIds.Count;
 
-    /// <summary>Rows of <see cref="Pixels"/>.</summary>
+    /// <summary>Rows of <see cref="Pixels"/>, or the number of <see cref="Images"/>.</summary>
     public int Tiles { get; init; }
 
     /// <summary>Labels to be learned.</summary>
@@ -47,5 +50,9 @@ public sealed class PackedBatch : IDisposable
         Weights.Dispose();
         Layout.Positions.Dispose();
         Pixels?.Dispose();
+        foreach (var image in Images)
+        {
+            image.Dispose();
+        }
     }
 }

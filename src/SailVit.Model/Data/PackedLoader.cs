@@ -36,7 +36,7 @@ public sealed class PackedLoader : IDisposable
         options.Validate();
         _options = options;
         _mixture = new Mixture(sources, options.Shuffle, options.Seed);
-        _renderer = new BatchRenderer(encoder.Tiling.TileSize, options.Weighting, options.Workers);
+        _renderer = new BatchRenderer(encoder.Split, options.Weighting, options.Workers);
         _data = Describe(sources, encoder, options);
         Check(state);
         _lanes = [.. Enumerable.Range(0, options.Lanes / options.Replicas).Select(LaneNumber)
@@ -198,7 +198,7 @@ public sealed class PackedLoader : IDisposable
 
     // All that decides which samples make up a batch.
     private static string Describe(IReadOnlyList<WeightedSource> sources, SampleEncoder encoder, PackingOptions options) => string.Create(CultureInfo.InvariantCulture,
-        $"seed {options.Seed}, shuffle {options.Shuffle}, {options.Lanes} lanes, {options.MaxTokens} tokens, of a sample {options.MaxSampleTokens}, {options.MaxTiles} tiles, buffer {options.BufferSize}, overflow {options.Overflow}, {encoder.Tiling}; {string.Join("; ", sources.Select(s => string.Create(CultureInfo.InvariantCulture, $"{Path.GetFileName(s.Source.Name)} {s.Source.Count} × {s.Weight}")))}");
+        $"seed {options.Seed}, shuffle {options.Shuffle}, {options.Lanes} lanes, {options.MaxTokens} tokens, of a sample {options.MaxSampleTokens}, {options.MaxTiles} tiles, buffer {options.BufferSize}, overflow {options.Overflow}, {encoder.Split}; {string.Join("; ", sources.Select(s => string.Create(CultureInfo.InvariantCulture, $"{Path.GetFileName(s.Source.Name)} {s.Source.Count} × {s.Weight}")))}");
 
     private sealed record Work(long Turn, int Lane, Pack Pack, Task<(PackedBatch? Batch, IReadOnlyList<Skip> Skips)> Rendered);
 }

@@ -3,26 +3,26 @@ using SailVit.Model.Text;
 
 namespace SailVit.Model.Data;
 
-/// <summary>Turns a sample into tokens and its images into tiles.</summary>
+/// <summary>Turns a sample into tokens and its images into what the encoder takes.</summary>
 /// <param name="template">How a conversation is written.</param>
-/// <param name="tiling">How an image is cut; of a sample with several images each may have its part of the tiles.</param>
-public sealed class SampleEncoder(ChatTemplate template, DynamicTiling tiling)
+/// <param name="split">How an image is cut; of a sample with several images each has its part.</param>
+public sealed class SampleEncoder(ChatTemplate template, ImageSplit split)
 {
     // Of a sample that was cut off, as InternVL does.
     private const int MinTrainedShare = 256;
 
     /// <summary>How an image is cut.</summary>
-    public DynamicTiling Tiling { get; } = tiling;
+    public ImageSplit Split { get; } = split;
 
     /// <summary>The tokens of a sample; of its images only the headers are read.</summary>
     /// <exception cref="SampleException">It cannot be used.</exception>
     internal EncodedSample Encode(ConversationSample sample, Draw draw, PackingOptions options)
     {
-        var share = Tiling with { MaxTiles = Math.Max(Tiling.MaxTiles / Math.Max(sample.Images.Count, 1), Tiling.MinTiles) };
-        int[] tiles = [.. sample.Images.Select(image => Tiles(image, share))];
+        var share = Split.Share(sample.Images.Count);
+        int[] tiles = [.. sample.Images.Select(image => Count(image, share))];
         if (tiles.Sum() > options.MaxTiles)
         {
-            throw new SampleException(SkipReason.TooLong, $"{sample.Id}: has {tiles.Sum()} tiles; a batch holds {options.MaxTiles}.");
+            throw new SampleException(SkipReason.TooLong, $"{sample.Id}: has {share.Show(tiles.Sum())}; a batch holds {options.MaxTiles:N0}.");
         }
         try
         {
@@ -37,14 +37,18 @@ public sealed class SampleEncoder(ChatTemplate template, DynamicTiling tiling)
         }
     }
 
-    /// <summary>The tiles of an image, cut.</summary>
+    /// <summary>The pieces of an image, and what they count.</summary>
     /// <exception cref="SampleException">It cannot be read or decoded.</exception>
-    internal static IReadOnlyList<RgbImage> Cut(EncodedImage image, DynamicTiling tiling) => Guarded(image, content => tiling.Split(ImageDecoder.Decode(content, image.Name)));
+    internal static (IReadOnlyList<RgbImage> Pieces, int Count) Cut(EncodedImage image, ImageSplit split) => Guarded(image, content =>
+    {
+        var whole = ImageDecoder.Decode(content, image.Name);
+        return (split.Split(whole), split.Count(whole.Width, whole.Height));
+    });
 
-    private static int Tiles(EncodedImage image, DynamicTiling tiling) => Guarded(image, content =>
+    private static int Count(EncodedImage image, ImageSplit split) => Guarded(image, content =>
     {
         var (width, height) = ImageDecoder.ReadSize(content, image.Name);
-        return tiling.Count(width, height);
+        return split.Count(width, height);
     });
 
     private static T Guarded<T>(EncodedImage image, Func<byte[], T> use)

@@ -1,8 +1,30 @@
 namespace SailVit.Model.Images;
 
-/// <summary>The size at which an image is encoded near its own: both sides whole merged patches.</summary>
-public static class AnyResSize
+/// <summary>An image is encoded near its own size: both sides whole merged patches.</summary>
+/// <param name="Unit">Edge of a merged patch, pixels.</param>
+/// <param name="MaxPixels">Most pixels of an image: patches times pixels of a patch.</param>
+public sealed record AnyResSize(int Unit, long MaxPixels) : ImageSplit
 {
+    /// <summary>How many merged patches an image gives.</summary>
+    public override int Count(int width, int height)
+    {
+        var (h, w) = Fit(width, height, Unit, MaxPixels);
+        return h / Unit * (w / Unit);
+    }
+
+    /// <summary>The image alone, resized.</summary>
+    public override IReadOnlyList<RgbImage> Split(RgbImage image)
+    {
+        ArgumentNullException.ThrowIfNull(image);
+        var (h, w) = Fit(image.Width, image.Height, Unit, MaxPixels);
+        return [BicubicResize.Resize(image, w, h)];
+    }
+
+    /// <inheritdoc/>
+    public override ImageSplit Share(int images) => this with { MaxPixels = Math.Max(MaxPixels / Math.Max(images, 1), (long)Unit * Unit) };
+
+    internal override string Show(int count) => $"{count:N0} merged patches";
+
     /// <summary>Sides rounded to multiples of <paramref name="unit"/>, at least one; an image of more patches than allowed is scaled
     /// down, its aspect ratio kept as well as multiples allow.</summary>
     /// <param name="width">Of the image, pixels.</param>

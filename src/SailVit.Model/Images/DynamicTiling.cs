@@ -5,7 +5,7 @@ namespace SailVit.Model.Images;
 /// <param name="MaxTiles">Most tiles, thumbnail not counted.</param>
 /// <param name="TileSize">Edge of a tile in pixels.</param>
 /// <param name="Thumbnail">Whether the whole image follows as one more tile when there are several.</param>
-public sealed record DynamicTiling(int MinTiles = 1, int MaxTiles = 6, int TileSize = 448, bool Thumbnail = false)
+public sealed record DynamicTiling(int MinTiles = 1, int MaxTiles = 6, int TileSize = 448, bool Thumbnail = false) : ImageSplit
 {
     /// <summary>Most tiles that an image can be cut into; the grids to try grow with their square.</summary>
     public const int MostTiles = 1024;
@@ -42,14 +42,14 @@ public sealed record DynamicTiling(int MinTiles = 1, int MaxTiles = 6, int TileS
     }
 
     /// <summary>How many tiles an image gives, with its thumbnail.</summary>
-    public int Count(int width, int height)
+    public override int Count(int width, int height)
     {
         var (columns, rows) = Grid(width, height);
         return (columns * rows) + (Thumbnail && columns * rows > 1 ? 1 : 0);
     }
 
     /// <summary>The tiles of an image, row by row, then the thumbnail.</summary>
-    public IReadOnlyList<RgbImage> Split(RgbImage image)
+    public override IReadOnlyList<RgbImage> Split(RgbImage image)
     {
         ArgumentNullException.ThrowIfNull(image);
         var (columns, rows) = Grid(image.Width, image.Height);
@@ -65,4 +65,9 @@ public sealed record DynamicTiling(int MinTiles = 1, int MaxTiles = 6, int TileS
         }
         return tiles;
     }
+
+    /// <inheritdoc/>
+    public override ImageSplit Share(int images) => this with { MaxTiles = Math.Max(MaxTiles / Math.Max(images, 1), MinTiles) };
+
+    internal override string Show(int count) => $"{count:N0} tiles";
 }

@@ -52,6 +52,9 @@ public sealed record MultimodalConfig
     /// <summary>Most tiles of an image, the thumbnail not counted.</summary>
     public int MaxDynamicPatch { get; init; } = 6;
 
+    /// <summary>How tokens know their place where each image keeps its own size; null: images are cut into tiles.</summary>
+    public PositionMode? AnyRes { get; init; }
+
     /// <summary>Id of the token that stands where an image's embeddings go.</summary>
     public required int ImageContextTokenId { get; init; }
 
@@ -67,6 +70,21 @@ public sealed record MultimodalConfig
     /// <summary>Places in the text that one tile takes.</summary>
     public int TokensPerTile => ForceImageSize / Vision.PatchSize / Merge * (ForceImageSize / Vision.PatchSize / Merge);
 
+    /// <summary>Places in the text for each that <see cref="ImageSplit.Count"/> counts: a tile, or a merged patch.</summary>
+    public int TokensPerCount => AnyRes is null ? TokensPerTile : 1;
+
+    /// <summary>How this model's images are cut.</summary>
+    /// <param name="maxTiles">Most tiles of an image, or tiles whose area an image at its own size may have; null: what the configuration
+    /// says, or as many patches as the encoder takes.</param>
+    public ImageSplit Split(int? maxTiles = null)
+    {
+        int most = maxTiles ?? (DynamicImageSize ? MaxDynamicPatch : 1);
+        return AnyRes is null ? Split(Math.Min(MinDynamicPatch, most), most, UseThumbnail) : Split(1, maxTiles ?? DynamicTiling.MostTiles, false);
+    }
+
+    internal ImageSplit Split(int minTiles, int maxTiles, bool thumbnail) => AnyRes is null ? new DynamicTiling(minTiles, maxTiles, ForceImageSize, thumbnail)
+        : new AnyResSize(Merge * Vision.PatchSize, Math.Min((long)maxTiles * ForceImageSize * ForceImageSize, (long)VisionTransformer.MaxPatches * Vision.PatchSize * Vision.PatchSize));
+
     /// <summary>Throws when no model can have these values.</summary>
     /// <exception cref="ArgumentException">A value is out of range or two do not fit; the message names them.</exception>
     public void Validate()
@@ -79,6 +97,7 @@ public sealed record MultimodalConfig
         Require(ForceImageSize > 0 && ForceImageSize % (Vision.PatchSize * Merge) == 0,
             $"force_image_size is {ForceImageSize}; it must be a multiple of {Vision.PatchSize * Merge}, the edge of a merged patch.");
         Require(MinDynamicPatch >= 1 && MaxDynamicPatch >= MinDynamicPatch && MaxDynamicPatch <= DynamicTiling.MostTiles, $"min_dynamic_patch {MinDynamicPatch} and max_dynamic_patch {MaxDynamicPatch} must be at least 1, at most {DynamicTiling.MostTiles}, and in order.");
+        Require(AnyRes != PositionMode.AxialRotary || Vision.HeadDim % 4 == 0, $"axial rotary positions need a head dimension that is a multiple of 4; the encoder's is {Vision.HeadDim}.");
         Require(UseBackboneLora >= 0 && UseLlmLora >= 0, $"use_backbone_lora {UseBackboneLora} and use_llm_lora {UseLlmLora} are ranks; they must be 0 or more.");
         Require(ImageContextTokenId >= 0 && ImageContextTokenId < Language.VocabSize, $"img_context_token_id is {ImageContextTokenId}; the vocabulary has {Language.VocabSize} tokens.");
     }

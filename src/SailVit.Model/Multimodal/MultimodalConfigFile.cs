@@ -1,5 +1,6 @@
 using System.Text.Json.Nodes;
 using SailVit.Model.Checkpoints;
+using SailVit.Model.Encoders;
 using SailVit.Model.Language;
 using SailVit.Model.Text;
 using static TorchSharp.torch;
@@ -11,6 +12,11 @@ public static class MultimodalConfigFile
 {
     // SAIL-VL2, whose config may leave the id to the tokenizer.
     private const int SailVl2ImageContext = 151671;
+
+    // This project's own key: how the published AnyRes models say it is not known.
+    private const string AnyRes = "any_res_positions";
+
+    private static readonly string[] Positions = ["bicubic", "bilinear", "axial_rotary"];
 
     /// <summary>Whether a config describes a multimodal model: it has a vision_config and an llm_config.</summary>
     /// <exception cref="CheckpointException">The file is missing or is no config.</exception>
@@ -62,6 +68,11 @@ public static class MultimodalConfigFile
         json["use_thumbnail"] = config.UseThumbnail;
         json["min_dynamic_patch"] = config.MinDynamicPatch;
         json["max_dynamic_patch"] = config.MaxDynamicPatch;
+        json.Remove(AnyRes);
+        if (config.AnyRes is { } positions)
+        {
+            json[AnyRes] = Positions[(int)positions];
+        }
         json["img_context_token_id"] = config.ImageContextTokenId;
         json["use_backbone_lora"] = config.UseBackboneLora;
         json["use_llm_lora"] = config.UseLlmLora;
@@ -93,6 +104,7 @@ public static class MultimodalConfigFile
             UseThumbnail = root.Flag("use_thumbnail", false),
             MinDynamicPatch = root.Count("min_dynamic_patch", 1),
             MaxDynamicPatch = root.Count("max_dynamic_patch", 6),
+            AnyRes = Array.IndexOf(Positions, root.RequireOneOf(AnyRes, "none", Positions)) is >= 0 and var positions ? (PositionMode)positions : null,
             UseBackboneLora = root.Count("use_backbone_lora", 0),
             UseLlmLora = root.Count("use_llm_lora", 0),
             ImageContextTokenId = root.Count("img_context_token_id", SailVl2ImageContext),

@@ -9,9 +9,9 @@ public sealed partial class MultimodalModel
 {
     /// <summary>Encodes images at their own aspect ratio and size, in one pass and without padding.</summary>
     /// <param name="images">Each [3, H, W], uint8 or normalised floats, of the size that <see cref="AnyResFit"/> says.</param>
-    /// <param name="mode">How tokens know their place.</param>
+    /// <param name="mode">How tokens know their place; by default as the configuration says, or else <see cref="PositionMode.Bicubic"/>.</param>
     /// <returns>[Σ tokens of the images, C of the language model], in order.</returns>
-    public Tensor EncodeImages(IReadOnlyList<Tensor> images, PositionMode mode = PositionMode.Bicubic)
+    public Tensor EncodeImages(IReadOnlyList<Tensor> images, PositionMode? mode = null)
     {
         ArgumentNullException.ThrowIfNull(images);
         int edge = Config.Merge * Config.Vision.PatchSize;
@@ -24,7 +24,7 @@ public sealed partial class MultimodalModel
         }
         using var scope = NewDisposeScope();
         int[] hidden = Config.SelectLayer == -1 ? [] : [Config.SelectLayer];
-        var output = Vision.EncodePacked(images, mode, hidden);
+        var output = Vision.EncodePacked(images, mode ?? Config.AnyRes ?? PositionMode.Bicubic, hidden);
         var tokens = Config.SelectLayer == -1 ? output.Output.Last : output.Output.Hidden[Config.SelectLayer];
         int extra = Config.Vision.ClassToken ? 1 : 0;
         var merged = output.Grids.Select((grid, i) =>

@@ -1,3 +1,4 @@
+using SailVit.Model.Images;
 using SailVit.Model.Language;
 using TorchSharp;
 using static TorchSharp.torch;
@@ -12,6 +13,16 @@ public sealed record MultimodalPrompt(IReadOnlyList<int> Ids, Tensor? Pixels = n
 
 public sealed partial class MultimodalModel
 {
+    /// <summary>A question with its images as this model takes them.</summary>
+    /// <param name="ids">Token ids; image places hold the image-context token id.</param>
+    /// <param name="pieces">Of all images, from <see cref="MultimodalConfig.Split(int?)"/>.</param>
+    public MultimodalPrompt Prompt(IReadOnlyList<int> ids, IReadOnlyList<RgbImage> pieces)
+    {
+        ArgumentNullException.ThrowIfNull(pieces);
+        Tensor Bytes(params IReadOnlyList<RgbImage> images) => new ImageTransform(images[0].Height, images[0].Width).ToBytes(images);
+        return pieces.Count == 0 ? new(ids) : Config.AnyRes is null ? new(ids, Bytes(pieces)) : new(ids, Images: [.. pieces.Select(image => Bytes(image).squeeze_(0))]);
+    }
+
     /// <summary>Answers questions about images, several at once.</summary>
     /// <param name="prompts">The questions.</param>
     /// <param name="options">How.</param>

@@ -104,7 +104,7 @@ public sealed partial class MultimodalModel : nn.Module
     {
         ArgumentNullException.ThrowIfNull(batch);
         using var scope = NewDisposeScope();
-        var images = batch.Pixels is null ? null : EncodeImages(batch.Pixels);
+        var images = batch.Pixels is not null ? EncodeImages(batch.Pixels) : batch.Images.Count > 0 ? EncodeImages(batch.Images) : null;
         return Language.Hidden(Embed(batch.Ids, images), batch.Layout).MoveToOuterDisposeScope();
     }
 

@@ -14,13 +14,14 @@ namespace SailVit.Model.Refinement;
 /// </remarks>
 public sealed class ModelFlops
 {
-    private readonly double _perTile, _perToken, _perPair, _perPrediction;
+    private readonly MultimodalConfig _config;
+    private readonly double _vision, _connector, _perToken, _perPair, _perPrediction;
 
     /// <summary>Counts for a model of which some parts are trained.</summary>
     public ModelFlops(MultimodalConfig config, bool vision, bool connector, bool language)
     {
         ArgumentNullException.ThrowIfNull(config);
-        _perTile = (Tile(config) * (vision ? 3 : 1)) + (Connector(config) * (1 + (connector ? 1 : 0) + (vision ? 1 : 0)));
+        (_config, _vision, _connector) = (config, vision ? 3 : 1, 1 + (connector ? 1 : 0) + (vision ? 1 : 0));
         double through = vision || connector || language ? 1 : 0;
         double linear = 1 + through + (language ? 1 : 0);
         _perToken = Linear(config.Language) * linear;
@@ -39,19 +40,16 @@ public sealed class ModelFlops
             double n = batch.Layout.Length(s);
             pairs += n * (n + 1) / 2;
         }
-        return (batch.Tiles * _perTile) + (batch.Layout.Tokens * _perToken) + (pairs * _perPair) + (batch.TrainedTokens * _perPrediction);
+        double images = batch.Images.Count > 0 ? batch.Images.Sum(image => Image((int)image.shape[1], (int)image.shape[2])) : batch.Tiles * Image(_config.ForceImageSize, _config.ForceImageSize);
+        return images + (batch.Layout.Tokens * _perToken) + (pairs * _perPair) + (batch.TrainedTokens * _perPrediction);
     }
 
-    private static double Tile(MultimodalConfig config)
+    private double Image(int height, int width)
     {
-        var tile = config.Vision with { ImageHeight = config.ForceImageSize, ImageWidth = config.ForceImageSize, Layers = TrainedParts.BlocksInUse(config) };
-        return tile.FlopsPerImage;
-    }
-
-    private static double Connector(MultimodalConfig config)
-    {
-        double merged = (double)config.Merge * config.Merge * config.Vision.HiddenSize, c = config.Language.HiddenSize;
-        return 2 * config.TokensPerTile * ((merged * c) + (c * c));
+        var encoder = _config.Vision with { ImageHeight = height, ImageWidth = width, Layers = TrainedParts.BlocksInUse(_config) };
+        double edge = _config.Merge * _config.Vision.PatchSize, merged = (double)_config.Merge * _config.Merge * _config.Vision.HiddenSize, c = _config.Language.HiddenSize;
+        double connector = 2 * (height / edge) * (width / edge) * ((merged * c) + (c * c));
+        return (encoder.FlopsPerImage * _vision) + (connector * _connector);
     }
 
     private static double Linear(LanguageConfig config)

@@ -1,7 +1,6 @@
 using SailVit.Model.Checkpoints;
 using SailVit.Model.Data;
 using SailVit.Model.Distributed;
-using SailVit.Model.Images;
 using SailVit.Model.Multimodal;
 using SailVit.Model.Text;
 using SailVit.Model.Training;
@@ -24,7 +23,7 @@ internal sealed class StageData : IBatchSource
         {
             throw new CheckpointException($"the model's img_context_token_id is {model.ImageContextTokenId}, its tokenizer's id of {ChatTemplate.ImageContext} {id}; write img_context_token_id into its config.json.");
         }
-        int tiles = stage.PackTiles ?? Math.Max(1, stage.PackTokens / model.TokensPerTile);
+        int tiles = stage.PackTiles is { } most ? checked(most * (model.TokensPerTile / model.TokensPerCount)) : Math.Max(1, stage.PackTokens / model.TokensPerCount);
         // One lane for each pack of a step: the same packs make up a step, however many replicas share them.
         _options = new PackingOptions
         {
@@ -39,7 +38,7 @@ internal sealed class StageData : IBatchSource
             Rank = replicas.Rank,
             Replicas = replicas.Count,
         };
-        _encoder = new SampleEncoder(new ChatTemplate(tokenizer, model.TokensPerTile), new DynamicTiling(stage.MinTiles, stage.MaxTiles, model.ForceImageSize, stage.Thumbnail));
+        _encoder = new SampleEncoder(new ChatTemplate(tokenizer, model.TokensPerCount), model.Split(stage.MinTiles, stage.MaxTiles, stage.Thumbnail));
         try
         {
             foreach (var origin in stage.Data)

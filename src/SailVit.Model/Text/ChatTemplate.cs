@@ -34,7 +34,7 @@ public sealed class ChatTemplate
 
     /// <summary>A template over a tokenizer.</summary>
     /// <param name="tokenizer">Must know the tokens of ChatML; those of images only if images come.</param>
-    /// <param name="tokensPerTile">Embeddings of one tile, such as 256.</param>
+    /// <param name="tokensPerTile">Embeddings of one tile, such as 256; 1 where images keep their own size and merged patches are counted.</param>
     /// <param name="system">Said where a conversation has no system message; empty leaves the turn out.</param>
     /// <exception cref="CheckpointException">The tokenizer lacks a token of ChatML.</exception>
     public ChatTemplate(ITextTokenizer tokenizer, int tokensPerTile, string system = DefaultSystem)

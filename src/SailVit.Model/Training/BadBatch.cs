@@ -15,6 +15,10 @@ internal static class BadBatch
         {
             tensors["pixels"] = pixels;
         }
+        foreach (var (image, i) in batch.Images.Select((image, i) => (image, i)))
+        {
+            tensors[$"image.{i}"] = image;
+        }
         SafetensorsWriter.Write(Path.Combine(folder, name + ".safetensors"), tensors, new Dictionary<string, string>
         {
             ["samples"] = string.Join('\n', batch.SampleIds),

@@ -41,6 +41,27 @@ public sealed class ChatTests : IDisposable
     }
 
     [Fact]
+    public void ImagesKeepTheirSizeWhereTheConfigSaysSo()
+    {
+        var config = System.Text.Json.Nodes.JsonNode.Parse(File.ReadAllText(_folder.File("config.json")))!;
+        config["any_res_positions"] = "bicubic";
+        _folder.Write("config.json", config.ToJsonString());
+        var (exit, output, error) = Chat("--image", TestData.Image("rocket.jpg"), "--max-tiles", "4", "What is it?");
+        Assert.True(exit == 0, error);
+        using var model = MultimodalModel.Load(_folder.Path);
+        var tokenizer = Tokenizers.Load(_folder.Path);
+        using var scope = NewDisposeScope();
+        using var noGrad = no_grad();
+        var image = Model.Images.ImageDecoder.Decode(TestData.Image("rocket.jpg"));
+        var (height, width) = Model.Images.AnyResSize.Fit(image.Width, image.Height, 28, 4 * 56 * 56);
+        Assert.NotEqual(height, width);
+        var prompt = new ChatTemplate(tokenizer, 1).Encode([new("user", "<image>\nWhat is it?")], [height * width / (28 * 28)], addGenerationPrompt: true);
+        var pixels = new Model.Images.ImageTransform(height, width).ToBytes(image)[0];
+        var answer = model.Generate([new MultimodalPrompt(prompt.Ids, Images: [pixels])], new GenerationOptions { MaxNewTokens = 8, StopIds = [tokenizer.EosId] });
+        Assert.Equal(tokenizer.Decode(answer[0].Ids) + "\n", output);
+    }
+
+    [Fact]
     public void SamplingIsSeeded()
     {
         string[] options = ["--temperature", "1.5", "--top-p", "0.95", "--top-k", "50", "--repetition-penalty", "1.1", "Hello"];

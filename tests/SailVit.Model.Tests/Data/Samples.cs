@@ -71,5 +71,6 @@ internal static class Samples
     public static string Show(PackedBatch batch) => string.Join(' ',
         string.Join(',', batch.Ids.data<long>()), string.Join(',', batch.Labels.data<long>()), string.Join(',', batch.Weights.data<float>()),
         string.Join(',', batch.Layout.CuSeqlens), string.Join('|', batch.SampleIds),
-        batch.Pixels is { } pixels ? $"{pixels.shape[0]} {Convert.ToHexString(System.Security.Cryptography.SHA256.HashData(pixels.bytes))}" : "none");
+        batch.Pixels is { } pixels ? $"{pixels.shape[0]} {Convert.ToHexString(System.Security.Cryptography.SHA256.HashData(pixels.bytes))}" : "none",
+        string.Join(' ', batch.Images.Select(image => $"{image.shape[1]} {image.shape[2]} {Convert.ToHexString(System.Security.Cryptography.SHA256.HashData(image.bytes))}")));
 }
