@@ -7,7 +7,7 @@ namespace SailVit.Cli.Evaluation;
 /// <summary>Pictures of how the targets of a recipe compare; bars are means over seeds, whiskers Student's 95 % intervals.</summary>
 internal static class RefinementPlots
 {
-    private const int PanelWidth = 430, RowHeight = 22, Margin = 60, Columns = 3;
+    private const int PanelWidth = 330, RowHeight = 18, Margin = 60, Columns = 4;
 
     /// <summary>Writes the picture: a panel for each number, a bar for each target.</summary>
     /// <returns>Its path.</returns>

@@ -85,8 +85,12 @@ public sealed record ModelRecipe
     public LanguageOrigin? Language { get; init; }
 
     /// <summary>Multimodal folder whose connector is taken; null: a fresh one.</summary>
-    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    [JsonIgnore]
     public string? Connector { get; init; }
+
+    /// <summary>What identifies that folder wherever it lies.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public string? ConnectorName => Path.GetFileName(Connector);
 
     /// <summary>Folder with the tokenizer's files; with <see cref="Folder"/>, that folder.</summary>
     [JsonIgnore]

@@ -20,7 +20,8 @@ public sealed partial class DemonstrationTests
         string world = folder.File("demo-world"), run = folder.File("run"), recipe = folder.Write("demo.yaml", Tiny(world)), results = folder.File("results");
         Assert.Contains("language-other: made, last loss", Succeed("demo", "prepare", "--output", world, "--scale", "0.004"), StringComparison.Ordinal);
         string[] evaluation = ["eval", "refinement", "--recipe", recipe, "--run", run, "--data", Path.Combine(world, "test.tsv"), "--set", "GQA", "--images", Path.Combine(world, "images", "test"), "--output", results];
-        Succeed("refine", "--recipe", recipe, "--output", run, "--seed", "0");
+        Succeed("refine", "--recipe", recipe, "--output", folder.File("before"), "--seed", "0");
+        Directory.Move(folder.File("before"), run); // a run goes on wherever it lies
         var (exit, _, error) = Sailvit.Run(evaluation);
         Assert.True(exit == 1 && error.Contains("is not finished; run sailvit refine", StringComparison.Ordinal), error);
         Assert.Contains("refined encoder: ", Succeed("refine", "--recipe", recipe, "--output", run), StringComparison.Ordinal);
