@@ -10,7 +10,7 @@ internal sealed class ProbeCliOptions(bool required)
 {
     private static readonly ProbeOptions Defaults = new();
 
-    private readonly Option<string?> _train = new("--train") { Description = "Training images, one folder per class.", HelpName = "DIR", Required = required };
+    private readonly Option<string?> _train = new("--train") { Description = "Training images, one folder per class, or Parquet with columns image and label.", HelpName = "DIR", Required = required };
     private readonly Option<string[]> _test = EvalOptions.Many("--test", "Test images; several sets are tested alike.", "DIR", required);
     private readonly Option<ProbeKind[]> _kind = new("--kind")
     {

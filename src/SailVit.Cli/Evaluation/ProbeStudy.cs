@@ -76,7 +76,7 @@ internal sealed class ProbeStudy
 
     private string Identity(string weights, ImageClasses set)
     {
-        var identity = EmbedIdentity.Of(EncoderOptions.Sources(weights), set.Images.Select(i => i.Path), $"{DType}", $"batch {BatchSize}");
+        var identity = EmbedIdentity.Of(EncoderOptions.Sources(weights), set.Files, $"{DType}", $"batch {BatchSize}");
         // The number of a class follows from the names of all of them.
         return $"{identity} {string.Join('/', set.Classes)}";
     }

@@ -11,16 +11,7 @@ namespace SailVit.Model.Data;
 /// </remarks>
 public sealed class ParquetSource : ISampleSource
 {
-    // As many as are shuffled together, and one that is just begun.
-    private const int CachedGroups = SampleOrder.GroupsTogether + 1;
-
-    private static readonly string[] Words = ["conversations", "messages", "caption", "text", "question"];
-
-    private readonly List<(string Path, int Index, long FirstRow)> _groups = [];
-    private readonly List<long> _sizes = [];
-    private readonly List<Skip> _damage = [];
-    private readonly List<(int Group, Lazy<Rows> Rows)> _cache = [];
-    private readonly Lock _lock = new();
+    private readonly ParquetRows _rows;
     private readonly string _prompt;
 
     /// <summary>Opens files and reads their footers.</summary>
@@ -33,109 +24,34 @@ public sealed class ParquetSource : ISampleSource
         ArgumentNullException.ThrowIfNull(paths);
         Name = name;
         _prompt = prompt;
-        foreach (string path in paths)
-        {
-            Index(path);
-        }
-        Count = _sizes.Sum();
-        if (Count == 0)
-        {
-            throw new DatasetException($"{name}: holds no row{(_damage.Count > 0 ? $" ({_damage[0].Message})" : "")}.");
-        }
+        _rows = new(name, paths, "conversations", "messages", "caption", "text", "question");
     }
 
     /// <inheritdoc/>
     public string Name { get; }
 
     /// <inheritdoc/>
-    public long Count { get; }
+    public long Count => _rows.Count;
 
     /// <inheritdoc/>
-    public IReadOnlyList<long> Groups => _sizes;
+    public IReadOnlyList<long> Groups => _rows.Groups;
 
     /// <inheritdoc/>
-    public IReadOnlyList<Skip> Damage => _damage;
+    public IReadOnlyList<Skip> Damage => _rows.Damage;
 
     /// <inheritdoc/>
     public ConversationSample Read(long index)
     {
-        int group = 0;
-        for (; index >= _sizes[group]; group++)
-        {
-            index -= _sizes[group];
-        }
-        var (path, _, firstRow) = _groups[group];
-        string id = $"{path}, row {firstRow + index + 1}";
-        var rows = Group(group);
-        if (rows.Error is { } error)
-        {
-            throw ConversationReader.Malformed(id, $"its row group cannot be read: {error}");
-        }
-        return index < rows.Items.Count ? Sample(rows.Items[(int)index], id) : throw ConversationReader.Malformed(id, "the row group has fewer rows than announced");
+        var (row, id) = _rows.Read(index);
+        return Sample(row, id);
     }
 
     /// <inheritdoc/>
-    public void Dispose()
-    {
-        lock (_lock)
-        {
-            _cache.Clear();
-        }
-    }
-
-    private void Index(string path)
-    {
-        SampleSources.OpenFile(path).Dispose();
-        var (sizes, error) = ParquetFile.Guarded(async () =>
-        {
-            await using var reader = await ParquetFile.OpenAsync(path).ConfigureAwait(false);
-            return reader.Schema.Fields.Any(field => Words.Contains(field.Name)) ? ParquetFile.GroupSizes(reader.Metadata!)
-                : throw new InvalidDataException($"its columns are {string.Join(", ", reader.Schema.Fields.Select(field => field.Name))}; needed is one of {string.Join(", ", Words)}");
-        });
-        if (sizes is null)
-        {
-            _damage.Add(new Skip(SkipReason.CutShort, $"{path}: is no Parquet file that can be read: {error}"));
-            return;
-        }
-        long first = 0;
-        for (int i = 0; i < sizes.Count; i++)
-        {
-            _groups.Add((path, i, first));
-            _sizes.Add(sizes[i]);
-            first += sizes[i];
-        }
-    }
-
-    private Rows Group(int group)
-    {
-        Lazy<Rows> rows;
-        lock (_lock)
-        {
-            int at = _cache.FindIndex(entry => entry.Group == group);
-            rows = at >= 0 ? _cache[at].Rows : new Lazy<Rows>(() => Load(group));
-            if (at >= 0)
-            {
-                _cache.RemoveAt(at);
-            }
-            else if (_cache.Count == CachedGroups)
-            {
-                _cache.RemoveAt(0);
-            }
-            _cache.Add((group, rows));
-        }
-        return rows.Value;
-    }
-
-    private Rows Load(int group)
-    {
-        var (path, index, _) = _groups[group];
-        var (rows, error) = ParquetFile.Guarded(() => ParquetFile.ReadGroupAsync(path, index));
-        return new Rows(rows ?? [], error);
-    }
+    public void Dispose() { }
 
     private ConversationSample Sample(Dictionary<string, object> row, string id)
     {
-        var images = Images(row, id);
+        var images = ParquetRows.Images(row, id);
         object? turns = row.GetValueOrDefault("conversations") ?? row.GetValueOrDefault("messages");
         var messages = turns switch
         {
@@ -168,26 +84,4 @@ public sealed class ParquetSource : ISampleSource
 
         static string? Text(IDictionary<string, object> fields, string key, string other) => (fields.TryGetValue(key, out object? value) || fields.TryGetValue(other, out value)) ? value as string : null;
     }
-
-    private static List<EncodedImage> Images(Dictionary<string, object> row, string id)
-    {
-        object? value = row.GetValueOrDefault("image") ?? row.GetValueOrDefault("images");
-        var items = value switch
-        {
-            null => [],
-            byte[] or IDictionary<string, object> => [value],
-            IEnumerable list and not string => list.Cast<object?>().ToList(),
-            _ => throw ConversationReader.Malformed(id, "image is neither bytes nor {bytes, path}"),
-        };
-        return [.. items.Select((item, i) => new EncodedImage($"{id}, image {i + 1}", () => Bytes(item) ?? throw new SampleException(SkipReason.MissingImage, $"{id}: image {i + 1} has no bytes.")))];
-    }
-
-    private static byte[]? Bytes(object? image) => image switch
-    {
-        byte[] bytes => bytes,
-        IDictionary<string, object> fields when fields.TryGetValue("bytes", out object? bytes) => bytes as byte[],
-        _ => null,
-    };
-
-    private sealed record Rows(IReadOnlyList<Dictionary<string, object>> Items, string? Error);
 }

@@ -64,7 +64,8 @@ public static class SampleSources
         }
     }
 
-    private static List<string> Expand(string path)
+    /// <summary>The files of data: one, those of a folder, or of a pattern.</summary>
+    internal static List<string> Expand(string path)
     {
         if (File.Exists(path))
         {
@@ -80,5 +81,5 @@ public static class SampleSources
         return files.Count > 0 ? files : throw new DatasetException($"{path}: there is no such file, nor any .jsonl, .tar or .parquet file there.");
     }
 
-    private static bool Is(string file, string extension) => file.EndsWith(extension, StringComparison.OrdinalIgnoreCase);
+    internal static bool Is(string file, string extension) => file.EndsWith(extension, StringComparison.OrdinalIgnoreCase);
 }

@@ -63,7 +63,7 @@ public sealed class ProbeFeatures : IDisposable
         {
             cancel.ThrowIfCancellationRequested();
             using var inner = NewDisposeScope();
-            var pixels = transform.ToFloats([.. batch.Select(i => ImageDecoder.Decode(i.Path))]);
+            var pixels = transform.ToFloats([.. batch.Select(i => i.Decode())]);
             var last = encoder.call(pixels.to(dtype)).to(float32);
             parts.Add((mean ? last.mean([1], keepdim: true) : last).MoveToOuterDisposeScope());
             done?.Invoke(batch.Length);

@@ -1,3 +1,5 @@
+using Parquet;
+using Parquet.Serialization;
 using SailVit.Model.Checkpoints;
 using SailVit.Model.Encoders;
 using SailVit.Model.Evaluation;
@@ -86,6 +88,66 @@ public sealed class ProbeFeaturesTests : IDisposable
         Refused("class animals, which the training set does not have", () => ImageClasses.Open(Set, ["plants", "things"]));
         Directory.CreateDirectory(Path.Combine(Set, "void"));
         Refused("holds no image", () => ImageClasses.Open(Set));
+    }
+
+    private sealed class Named
+    {
+        public byte[]? image { get; set; }
+
+        public string? label { get; set; }
+    }
+
+    private sealed class Numbered
+    {
+        public byte[]? image { get; set; }
+
+        public long? label { get; set; }
+    }
+
+    private async Task<string> Parquet<T>(string name, params T[] rows)
+    {
+        await ParquetSerializer.SerializeAsync(rows, _folder.File(name), new ParquetOptions { RowGroupSize = 2 });
+        return _folder.File(name);
+    }
+
+    private static byte[] Bytes(string image) => File.ReadAllBytes(TestData.Image(image));
+
+    [Fact]
+    public async Task Parquet_GivesTheFeaturesOfTheFolders()
+    {
+        string named = await Parquet("named.parquet", new Named { image = Bytes("rocket.jpg"), label = "things" }, new Named { image = Bytes("chelsea.png"), label = "animals" }, new Named { image = Bytes("coffee.png"), label = "things" });
+        using var folders = Encode(mean: true, "a");
+        var set = ImageClasses.Open(named);
+        Assert.Equal(["animals", "things"], set.Classes);
+        Assert.Equal([named], set.Files);
+        using var rows = ProbeFeatures.Encode(_encoder, set, true, null, "b", 2);
+        Assert.Equal([1L, 0L, 1L], rows.Labels.data<long>());
+        using var order = tensor(new long[] { 2, 0, 1 });
+        Assert.True(folders.Tokens.index_select(0, order).allclose(rows.Tokens, 1e-5, 1e-5));
+
+        string numbered = await Parquet("numbered.parquet", new Numbered { image = Bytes("rocket.jpg"), label = 10 }, new Numbered { image = Bytes("chelsea.png"), label = 9 });
+        Assert.Equal(["9", "10"], ImageClasses.Open(numbered).Classes);
+        // Of a test set one class may be missing; its numbers are those of the training set.
+        string one = await Parquet("one.parquet", new Named { image = Bytes("rocket.jpg"), label = "things" });
+        Assert.Equal(1, Assert.Single(ImageClasses.Open(one, set.Classes).Images).Class);
+    }
+
+    [Fact]
+    public async Task Parquet_ThatIsNoSetOfClasses_IsRefusedInOneLine()
+    {
+        void Refused(string mentions, Action open)
+        {
+            string message = Assert.Throws<ArgumentException>(open).Message;
+            Assert.Contains(mentions, message, StringComparison.Ordinal);
+            Assert.DoesNotContain('\n', message);
+        }
+        string named = await Parquet("1.parquet", new Named { image = [], label = "a" }, new Named { label = "b" });
+        Refused("label is neither", () => ImageClasses.Open(Parquet("2.parquet", new Numbered { image = [] }).Result));
+        Refused("holds the class b", () => ImageClasses.Open(named, ["a", "c"]));
+        Refused("has 1 classes", () => ImageClasses.Open(Parquet("3.parquet", new Named { label = "a" }).Result));
+        Refused("there is no such file", () => ImageClasses.Open(_folder.File("none.parquet")));
+        Refused("needed is one of label", () => ImageClasses.Open(Parquet("4.parquet", new { image = "x" }).Result));
+        Refused("row 2: has no image", () => ImageClasses.Open(named).Images[1].Decode());
     }
 
     private static Dictionary<string, string> Metadata(string path)

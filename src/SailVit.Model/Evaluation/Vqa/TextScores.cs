@@ -16,7 +16,7 @@ public static class TextScores
     {
         ArgumentNullException.ThrowIfNull(answer);
         ArgumentNullException.ThrowIfNull(accepted);
-        double best = accepted.Select(a => Similarity(Plain(a), Plain(answer))).DefaultIfEmpty(0).Max();
+        double best = accepted.Select(a => Similarity(a, answer)).DefaultIfEmpty(0).Max();
         return best < AnlsThreshold ? 0 : best;
     }
 
@@ -60,10 +60,11 @@ public static class TextScores
 
     private static string Plain(string text) => string.Join(' ', text.ToLowerInvariant().Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries));
 
+    // The length is that of the words as they came, as in VLMEvalKit.
     private static double Similarity(string a, string b)
     {
         int length = Math.Max(a.Length, b.Length);
-        return length == 0 ? 1 : 1 - ((double)Levenshtein(a, b) / length);
+        return length == 0 ? 1 : 1 - ((double)Levenshtein(Plain(a), Plain(b)) / length);
     }
 
     private static int Levenshtein(string a, string b)

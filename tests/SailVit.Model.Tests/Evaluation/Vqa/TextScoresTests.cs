@@ -12,6 +12,8 @@ public sealed class TextScoresTests
     [InlineData("abc", "xyz", 0)]
     // Below one half nothing counts.
     [InlineData("abcde", "abxyz", 0)]
+    // Spaces are no difference, but length.
+    [InlineData("ab  cd", "ab ce", 1 - (1 / 6.0))]
     [InlineData("", "", 1)]
     [InlineData("", "a", 0)]
     public void Anls(string answer, string accepted, double expected)
