@@ -21,6 +21,9 @@ public sealed record TimingOptions(int Samples, double SampleMs, double WarmupMs
     /// <summary>For whole models, where one call lasts seconds.</summary>
     public static TimingOptions Model { get; } = new(5, 0, 0, 1, KeepMemory: false);
 
+    /// <summary>For training steps, the smallest of which take a few hundredths of a second.</summary>
+    public static TimingOptions Step { get; } = new(15, 200, 500, 2, KeepMemory: false);
+
     /// <summary>For a look at a whole model.</summary>
     public static TimingOptions QuickModel { get; } = new(2, 0, 0, 1, KeepMemory: false);
 }

@@ -1,6 +1,7 @@
 using SailVit.Bench.Measuring;
 using SailVit.Bench.Stock;
 using SailVit.Model.Data;
+using SailVit.Model.Demonstration;
 using SailVit.Model.Encoders;
 using SailVit.Model.Language;
 using SailVit.Model.Multimodal;
@@ -12,36 +13,60 @@ using static TorchSharp.torch;
 
 namespace SailVit.Bench.Models;
 
-/// <summary>A training step of a small multimodal model, everything trained, on a pack of samples with images.</summary>
+/// <summary>Training steps of multimodal models, everything trained, on a pack of samples with an image each.</summary>
 public static class TrainingBench
 {
-    /// <summary>Names the case.</summary>
-    public const string Op = "multimodal_training";
-
-    private const int Samples = 8, TextTokens = 64, Vocabulary = 4096;
-
-    /// <summary>The one case: forward, backward and AdamW step.</summary>
-    public static IEnumerable<BenchCase> Cases(ScalarType dtype)
-    {
-        var config = Config();
-        using var batch = Batch(config);
-        yield return new BenchCase
+    private static readonly Setting[] Settings =
+    [
+        // The demonstration's model and the size of its packs.
+        new("demo_training", 32, 55, new()
         {
-            Op = Op,
-            Shape = $"{batch.Tiles}x3x{config.ForceImageSize}x{config.ForceImageSize} T{batch.Ids.shape[0]}",
+            Vision = EncoderPretraining.Config,
+            Language = LanguagePretraining.Config,
+            SelectLayer = -1,
+            PixelShuffleVersion = PixelShuffleVersion.V2,
+            ForceImageSize = EncoderPretraining.Config.ImageHeight,
+            ImageContextTokenId = LanguagePretraining.VocabSize - 1,
+        }),
+        new("multimodal_training", 8, 64, new()
+        {
+            Vision = EncoderPresets.Get("aimv2-base") with { HiddenSize = 384, IntermediateSize = 1024, Layers = 6, Heads = 6, ImageHeight = 224, ImageWidth = 224 },
+            Language = new() { Family = LanguageFamily.Qwen3, QkNorm = true, HiddenSize = 384, IntermediateSize = 1024, Layers = 6, Heads = 6, KvHeads = 2, HeadDim = 64, VocabSize = 4096, MaxPositions = 1024, TieEmbeddings = true },
+            SelectLayer = -1,
+            PixelShuffleVersion = PixelShuffleVersion.V2,
+            ForceImageSize = 224,
+            ImageContextTokenId = 4095,
+        }),
+    ];
+
+    private sealed record Setting(string Op, int Samples, int TextTokens, MultimodalConfig Model);
+
+    /// <summary>Forward, backward and AdamW step of each model.</summary>
+    public static IEnumerable<BenchCase> Cases(ScalarType dtype) => Settings.Select(setting =>
+    {
+        using var batch = Batch(setting);
+        var model = setting.Model;
+        return new BenchCase
+        {
+            Op = setting.Op,
+            Shape = $"{batch.Tiles}x3x{model.ForceImageSize}x{model.ForceImageSize} T{batch.Ids.shape[0]}",
             DType = dtype,
             Direction = Direction.ForwardBackward,
-            Work = new(new ModelFlops(config, vision: true, connector: true, language: true).Of(batch), 10.0 * dtype.ElementSize() * (config.Vision.ParameterCount + config.Language.ParameterCount)),
+            Work = new(new ModelFlops(model, vision: true, connector: true, language: true).Of(batch), 10.0 * dtype.ElementSize() * (model.Vision.ParameterCount + model.Language.ParameterCount)),
             Baseline = "TorchSharp ops, torch.optim.AdamW step",
-            Create = () => new TrainingPair(config, Batch(config), dtype),
+            Create = () => new TrainingPair(setting, dtype),
         };
-    }
+    });
 
-    /// <summary>Makes two steps of one side in this process and returns its peak resident memory, MB. Call it in a process of its own.</summary>
-    public static double Peak(ModelBench.Side side, ScalarType dtype)
+    /// <summary>Makes two steps of one side in this process and returns its peak resident memory, MB; null where the op is none of <see cref="Cases"/>. Call it
+    /// in a process of its own.</summary>
+    public static double? Peak(ModelBench.Side side, string op, ScalarType dtype)
     {
-        var config = Config();
-        using var pair = new TrainingPair(config, Batch(config), dtype, side);
+        if (Array.Find(Settings, s => s.Op == op) is not { } setting)
+        {
+            return null;
+        }
+        using var pair = new TrainingPair(setting, dtype, side);
         for (int i = 0; i < 2; i++)
         {
             using var scope = NewDisposeScope();
@@ -51,33 +76,24 @@ public static class TrainingBench
         return process.PeakWorkingSet64 / 1e6;
     }
 
-    private static MultimodalConfig Config() => new()
-    {
-        Vision = EncoderPresets.Get("aimv2-base") with { HiddenSize = 384, IntermediateSize = 1024, Layers = 6, Heads = 6, ImageHeight = 224, ImageWidth = 224 },
-        Language = new() { Family = LanguageFamily.Qwen3, QkNorm = true, HiddenSize = 384, IntermediateSize = 1024, Layers = 6, Heads = 6, KvHeads = 2, HeadDim = 64, VocabSize = Vocabulary, MaxPositions = 1024, TieEmbeddings = true },
-        SelectLayer = -1,
-        PixelShuffleVersion = PixelShuffleVersion.V2,
-        ForceImageSize = 224,
-        ImageContextTokenId = Vocabulary - 1,
-    };
-
     // Samples of one tile and as many words, all words but the first learned.
-    private static PackedBatch Batch(MultimodalConfig config)
+    private static PackedBatch Batch(Setting setting)
     {
-        int length = config.TokensPerTile + TextTokens;
-        var words = Inputs.Normal(ScalarType.Float32, Samples, TextTokens).abs().mul(1000).to(int64).clamp(0, Vocabulary - 2);
-        var ids = cat([full([Samples, config.TokensPerTile], config.ImageContextTokenId, int64), words], 1);
-        var labels = cat([full([Samples, config.TokensPerTile + 1], PackedBatch.Ignored, int64), words.narrow(1, 1, TextTokens - 1)], 1).view(-1);
+        var (_, samples, textTokens, config) = setting;
+        int length = config.TokensPerTile + textTokens, vocabulary = config.Language.VocabSize;
+        var words = Inputs.Normal(ScalarType.Float32, samples, textTokens).abs().mul(vocabulary / 4).to(int64).clamp(0, vocabulary - 2);
+        var ids = cat([full([samples, config.TokensPerTile], config.ImageContextTokenId, int64), words], 1);
+        var labels = cat([full([samples, config.TokensPerTile + 1], PackedBatch.Ignored, int64), words.narrow(1, 1, textTokens - 1)], 1).view(-1);
         return new()
         {
             Ids = ids.view(-1).DetachFromDisposeScope(),
             Labels = labels.DetachFromDisposeScope(),
             Weights = labels.ne(PackedBatch.Ignored).to(float32).DetachFromDisposeScope(),
-            Layout = SequenceLayout.Of([.. Enumerable.Repeat(length, Samples)]),
-            Pixels = Inputs.Normal(ScalarType.Float32, Samples, 3, config.ForceImageSize, config.ForceImageSize).mul(60).add(128).clamp(0, 255).to(uint8).DetachFromDisposeScope(),
-            Tiles = Samples,
-            TrainedTokens = Samples * (TextTokens - 1),
-            SampleIds = [.. Enumerable.Range(0, Samples).Select(i => $"{i}")],
+            Layout = SequenceLayout.Of([.. Enumerable.Repeat(length, samples)]),
+            Pixels = Inputs.Normal(ScalarType.Float32, samples, 3, config.ForceImageSize, config.ForceImageSize).mul(60).add(128).clamp(0, 255).to(uint8).DetachFromDisposeScope(),
+            Tiles = samples,
+            TrainedTokens = samples * (textTokens - 1),
+            SampleIds = [.. Enumerable.Range(0, samples).Select(i => $"{i}")],
         };
     }
 
@@ -91,11 +107,11 @@ public static class TrainingBench
         private optim.Optimizer? _fused, _adamW;
 
         // One side alone frees the other's weights.
-        public TrainingPair(MultimodalConfig config, PackedBatch batch, ScalarType dtype, ModelBench.Side? alone = null)
+        public TrainingPair(Setting setting, ScalarType dtype, ModelBench.Side? alone = null)
         {
             manual_seed(1);
-            _batch = batch;
-            _ours = new MultimodalModel(config, dtype);
+            _batch = Batch(setting);
+            _ours = new MultimodalModel(setting.Model, dtype);
             _ours.train();
             _stock = new StockMultimodal(_ours, dtype);
             if (alone == ModelBench.Side.Ours)

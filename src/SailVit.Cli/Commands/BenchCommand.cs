@@ -124,18 +124,18 @@ internal static class BenchCommand
         return command;
     }
 
-    private static Command Training() => Step("training", "A training step of a small multimodal model, everything trained, with AdamW, and its peak memory.", TrainingBench.Op, TrainingBench.Cases);
+    private static Command Training() => Step("training", "Training steps of multimodal models, everything trained, with AdamW, and their peak memory.", TrainingBench.Cases);
 
-    private static Command Loss() => Step("loss", "Head and loss of a language model of 152k tokens, and what they take above weights and hidden states.", HeadLossBench.Op, HeadLossBench.Cases);
+    private static Command Loss() => Step("loss", "Head and loss of a language model of 152k tokens, and what they take above weights and hidden states.", HeadLossBench.Cases);
 
-    private static Command Step(string name, string description, string op, Func<ScalarType, IEnumerable<BenchCase>> cases)
+    private static Command Step(string name, string description, Func<ScalarType, IEnumerable<BenchCase>> cases)
     {
         var command = new Command(name, description) { DType, Quick, JsonFile, Record, Results };
         command.SetAction(result =>
         {
             var chosen = cases(result.GetValue(DType) ?? ScalarType.Float32).ToList();
-            var timing = result.GetValue(Quick) ? TimingOptions.QuickModel : TimingOptions.Model;
-            return Run(result, name, (limits, progress) => BenchRunner.Run(chosen, limits, timing, progress).Select(row => PeakMemory.AddTo(row, op)));
+            var timing = result.GetValue(Quick) ? TimingOptions.QuickModel : TimingOptions.Step;
+            return Run(result, name, (limits, progress) => BenchRunner.Run(chosen, limits, timing, progress).Select(row => PeakMemory.AddTo(row, row.Op)));
         });
         return command;
     }

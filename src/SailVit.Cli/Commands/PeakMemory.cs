@@ -37,12 +37,8 @@ internal static class PeakMemory
         return command;
     }
 
-    private static double Measure(ModelBench.Side side, string what, ScalarType dtype) => what switch
-    {
-        TrainingBench.Op => TrainingBench.Peak(side, dtype),
-        HeadLossBench.Op => HeadLossBench.Peak(side, dtype),
-        _ => ModelBench.PeakOfTraining(side, EncoderPresets.Get(what), dtype),
-    };
+    private static double Measure(ModelBench.Side side, string what, ScalarType dtype) => TrainingBench.Peak(side, what, dtype)
+        ?? (what == HeadLossBench.Op ? HeadLossBench.Peak(side, dtype) : ModelBench.PeakOfTraining(side, EncoderPresets.Get(what), dtype));
 
     private static double InChild(ModelBench.Side side, string what, string dtype)
     {
