@@ -11,7 +11,7 @@ namespace SailVit.Model.Tests.Refinement;
 /// <summary><c>mpirun sailvit refine</c>, as its users run it.</summary>
 public sealed class ReplicatedRefineTests
 {
-    private const int Kill = 9;
+    private const int Kill = 9, PoliteKill = 15, Interrupted = 130;
 
     // Four packs a step, so that one, two and four processes can share them. With Adam's own eps, a gradient that is zero but for
     // rounding would make a step like any other, and runs that differ in rounding would part.
@@ -64,6 +64,49 @@ public sealed class ReplicatedRefineTests
         Assert.Contains("goes on at step", error, StringComparison.Ordinal);
         AssertSame(Path.Combine(whole, "3-world", "model"), Path.Combine(broken, "3-world", "model"));
         AssertSame(Path.Combine(whole, "encoder"), Path.Combine(broken, "encoder"));
+    }
+
+    // One process alone is told, in the middle of a step: all must stop behind the same one, or the sums of the next would wait for ever.
+    [Fact]
+    public void AnInterruptedRank_StopsAllBehindTheSameStep()
+    {
+        using var folder = new TempFolder();
+        // Periodic checkpoints come later than the interrupt.
+        string recipe = folder.Write("toy.yaml", Recipe("shard_optimizer: true", lastSteps: 40).Replace("checkpoint_every: 2", "checkpoint_every: 1000", StringComparison.Ordinal));
+        string whole = folder.File("whole"), broken = folder.File("broken"), stage = Path.Combine(broken, "3-world");
+        var (exit, _, error) = Refine(2, recipe, whole);
+        Assert.True(exit == 0, error);
+        (exit, _, error) = Refine(2, recipe, broken, mpirun =>
+        {
+            WaitFor(mpirun, stage);
+            _ = Sailvit.SendSignal(Mpirun.Ranks(mpirun)[1], PoliteKill);
+        });
+        Assert.True(exit == Interrupted, error);
+        Assert.Equal("sailvit: interrupted; the run is saved. The same command goes on from here.", Assert.Single(error.Split('\n'), line => line.StartsWith("sailvit: ", StringComparison.Ordinal)).Trim());
+        int steps = MetricsLog.Read(stage).Count;
+        Assert.Equal($"step-{steps:D8}", Path.GetFileName(Assert.Single(Directory.EnumerateDirectories(stage, "step-*"))));
+        (exit, _, error) = Refine(2, recipe, broken);
+        Assert.True(exit == 0, error);
+        Assert.Contains($"goes on at step {steps}", error, StringComparison.Ordinal);
+        AssertSame(Path.Combine(whole, "3-world", "model"), Path.Combine(stage, "model"));
+    }
+
+    // What mpirun makes of Ctrl-C: it may kill the processes in the middle of anything.
+    [Fact]
+    public void AnInterruptedJob_GoesOnWithTheSameBits()
+    {
+        using var folder = new TempFolder();
+        string recipe = folder.Write("toy.yaml", Recipe("shard_optimizer: true", lastSteps: 120)), whole = folder.File("whole"), broken = folder.File("broken");
+        var (exit, _, error) = Refine(2, recipe, whole);
+        Assert.True(exit == 0, error);
+        _ = Refine(2, recipe, broken, mpirun =>
+        {
+            WaitFor(mpirun, Path.Combine(broken, "3-world"));
+            _ = Sailvit.SendSignal(mpirun.Id, PoliteKill);
+        });
+        (exit, _, error) = Refine(2, recipe, broken);
+        Assert.True(exit == 0, error);
+        AssertSame(Path.Combine(whole, "3-world", "model"), Path.Combine(broken, "3-world", "model"));
     }
 
     [Theory]
