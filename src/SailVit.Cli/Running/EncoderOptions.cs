@@ -92,7 +92,7 @@ internal sealed class EncoderOptions
     /// <summary>The encoder of a checkpoint, ready for features.</summary>
     public static VisionTransformer Load(string weights, ScalarType dtype)
     {
-        var encoder = new VisionTransformer(ConfigFile.Read(ConfigBeside(weights)));
+        var encoder = new VisionTransformer(ConfigFile.Read(ConfigBeside(weights)), initialize: false);
         try
         {
             CheckpointLoader.Load(encoder, weights, encoder.Config.Family);

@@ -40,8 +40,9 @@ public sealed class Attention : Module<Tensor, Tensor>, IResidualBranch
     /// <param name="qkNormEps">Eps of the QK-norm; null for none.</param>
     /// <param name="device">Of the parameters; null for the default.</param>
     /// <param name="dtype">Of the parameters; null for the default.</param>
+    /// <param name="initialize">False: the parameters hold what the memory held, for a checkpoint that fills them all.</param>
     /// <exception cref="ArgumentException">The heads do not divide the width.</exception>
-    public Attention(long width, long heads, bool qkvBias = false, bool projBias = true, double? qkNormEps = null, Device? device = null, ScalarType? dtype = null)
+    public Attention(long width, long heads, bool qkvBias = false, bool projBias = true, double? qkNormEps = null, Device? device = null, ScalarType? dtype = null, bool initialize = true)
         : base(nameof(Attention))
     {
         if (heads <= 0 || width <= 0 || width % heads != 0)
@@ -49,8 +50,8 @@ public sealed class Attention : Module<Tensor, Tensor>, IResidualBranch
             Check.Throw(nameof(heads), $"is {heads}; it must be positive and divide the width {width}.");
         }
         _heads = heads;
-        _qkv = new(width, 3 * width, qkvBias, device, dtype);
-        _proj = new(width, width, projBias, device, dtype);
+        _qkv = new(width, 3 * width, qkvBias, device, dtype, initialize: initialize);
+        _proj = new(width, width, projBias, device, dtype, initialize: initialize);
         if (qkNormEps is { } eps)
         {
             _qNorm = new(width, eps, device: device, dtype: dtype);

@@ -38,7 +38,8 @@ public sealed class Linear : Module<Tensor, Tensor>, IResidualBranch
     /// <param name="device">Of the parameters; null for the default.</param>
     /// <param name="dtype">Of the parameters; null for the default.</param>
     /// <param name="activation">Applied to the sums before they are stored.</param>
-    public Linear(long inputSize, long outputSize, bool hasBias = true, Device? device = null, ScalarType? dtype = null, Activation activation = Activation.None)
+    /// <param name="initialize">False: the parameters hold what the memory held, for a checkpoint that fills them all.</param>
+    public Linear(long inputSize, long outputSize, bool hasBias = true, Device? device = null, ScalarType? dtype = null, Activation activation = Activation.None, bool initialize = true)
         : base(nameof(Linear))
     {
         ArgumentOutOfRangeException.ThrowIfNegative(inputSize);
@@ -47,10 +48,10 @@ public sealed class Linear : Module<Tensor, Tensor>, IResidualBranch
         _weight = Parameter(empty([outputSize, inputSize], dtype, device));
         _bias = hasBias ? Parameter(empty([outputSize], dtype, device)) : null;
         double bound = inputSize > 0 ? 1 / Math.Sqrt(inputSize) : 0;
-        init.uniform_(_weight, -bound, bound);
-        if (_bias is not null)
+        if (initialize)
         {
-            init.uniform_(_bias, -bound, bound);
+            init.uniform_(_weight, -bound, bound);
+            _ = _bias is null ? null : init.uniform_(_bias, -bound, bound);
         }
         RegisterComponents();
     }

@@ -22,11 +22,12 @@ public sealed class Mlp : Module<Tensor, Tensor>, IResidualBranch
     /// <param name="activation">F.</param>
     /// <param name="device">Of the parameters; null for the default.</param>
     /// <param name="dtype">Of the parameters; null for the default.</param>
-    public Mlp(long width, long hidden, bool hasBias = true, Activation activation = Activation.Gelu, Device? device = null, ScalarType? dtype = null)
+    /// <param name="initialize">False: the parameters hold what the memory held, for a checkpoint that fills them all.</param>
+    public Mlp(long width, long hidden, bool hasBias = true, Activation activation = Activation.Gelu, Device? device = null, ScalarType? dtype = null, bool initialize = true)
         : base(nameof(Mlp))
     {
-        _fc1 = new(width, hidden, hasBias, device, dtype, activation);
-        _fc2 = new(hidden, width, hasBias, device, dtype);
+        _fc1 = new(width, hidden, hasBias, device, dtype, activation, initialize);
+        _fc2 = new(hidden, width, hasBias, device, dtype, initialize: initialize);
         RegisterComponents();
     }
 

@@ -34,12 +34,13 @@ public sealed class SwiGLU : Module<Tensor, Tensor>, IResidualBranch
     /// <param name="device">Of the parameters; null for the default.</param>
     /// <param name="dtype">Of the parameters; null for the default.</param>
     /// <param name="names">Names in the state_dict; null for <see cref="SwiGluNames.Aimv2"/>.</param>
-    public SwiGLU(long width, long hidden, bool hasBias = false, Device? device = null, ScalarType? dtype = null, SwiGluNames? names = null)
+    /// <param name="initialize">False: the parameters hold what the memory held, for a checkpoint that fills them all.</param>
+    public SwiGLU(long width, long hidden, bool hasBias = false, Device? device = null, ScalarType? dtype = null, SwiGluNames? names = null, bool initialize = true)
         : base(nameof(SwiGLU))
     {
-        _fc1 = new(width, hidden, hasBias, device, dtype);
-        _fc2 = new(hidden, width, hasBias, device, dtype);
-        _fc3 = new(width, hidden, hasBias, device, dtype);
+        _fc1 = new(width, hidden, hasBias, device, dtype, initialize: initialize);
+        _fc2 = new(hidden, width, hasBias, device, dtype, initialize: initialize);
+        _fc3 = new(width, hidden, hasBias, device, dtype, initialize: initialize);
         var n = names ?? SwiGluNames.Aimv2;
         register_module(n.Gate, _fc1);
         register_module(n.Down, _fc2);

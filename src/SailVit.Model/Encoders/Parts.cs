@@ -14,11 +14,11 @@ internal static class Parts
         ? new RMSNorm(config.HiddenSize, config.Eps)
         : new SailVit.Kernels.Modules.LayerNorm(config.HiddenSize, config.Eps);
 
-    public static Block Block(EncoderConfig config, int index) => new(
+    public static Block Block(EncoderConfig config, int index, bool initialize) => new(
         Norm(config),
-        new Attention(config.HiddenSize, config.Heads, config.QkvBias, config.UseBias, config.QkNorm ? config.Eps : null),
+        new Attention(config.HiddenSize, config.Heads, config.QkvBias, config.UseBias, config.QkNorm ? config.Eps : null, initialize: initialize),
         Norm(config),
-        Mlp(config),
+        Mlp(config, initialize),
         config.HiddenSize,
         config.Family == EncoderFamily.Aimv2 ? BlockNames.Aimv2 : BlockNames.Timm,
         config.LayerScale ? config.LayerScaleInit : null,
@@ -30,11 +30,11 @@ internal static class Parts
         config.HiddenSize, config.PatchSize, config.Channels, norm, config.Eps,
         mean: config.Channels == 3 ? [.. ImageTransform.Mean] : null, std: config.Channels == 3 ? [.. ImageTransform.Std] : null);
 
-    private static Module<Tensor, Tensor> Mlp(EncoderConfig config) => config.Mlp switch
+    private static Module<Tensor, Tensor> Mlp(EncoderConfig config, bool initialize) => config.Mlp switch
     {
-        MlpKind.SwiGlu => new SwiGLU(config.HiddenSize, config.IntermediateSize, config.UseBias),
-        MlpKind.Gelu => new Mlp(config.HiddenSize, config.IntermediateSize, config.UseBias),
-        _ => new Mlp(config.HiddenSize, config.IntermediateSize, config.UseBias, Activation.GeluTanh),
+        MlpKind.SwiGlu => new SwiGLU(config.HiddenSize, config.IntermediateSize, config.UseBias, initialize: initialize),
+        MlpKind.Gelu => new Mlp(config.HiddenSize, config.IntermediateSize, config.UseBias, initialize: initialize),
+        _ => new Mlp(config.HiddenSize, config.IntermediateSize, config.UseBias, Activation.GeluTanh, initialize: initialize),
     };
 }
 

@@ -43,13 +43,15 @@ public sealed partial class VisionTransformer : Module<Tensor, Tensor>
     private readonly Module<Tensor, Tensor>? _finalNorm;
 
     /// <summary>Makes an encoder with random weights, drawn from torch's generator.</summary>
+    /// <param name="config">The architecture.</param>
+    /// <param name="initialize">False: most parameters hold what the memory held, for a checkpoint that fills them all.</param>
     /// <exception cref="ArgumentException">The configuration contradicts itself.</exception>
-    public VisionTransformer(EncoderConfig config) : base(nameof(VisionTransformer))
+    public VisionTransformer(EncoderConfig config, bool initialize = true) : base(nameof(VisionTransformer))
     {
         ArgumentNullException.ThrowIfNull(config);
         config.Validate();
         Config = config;
-        _blocks = [.. Enumerable.Range(0, config.Layers).Select(i => Parts.Block(config, i))];
+        _blocks = [.. Enumerable.Range(0, config.Layers).Select(i => Parts.Block(config, i, initialize))];
         _finalNorm = config.FinalNorm ? Parts.Norm(config) : null;
         var blocks = ModuleList(_blocks);
         if (config.Family == EncoderFamily.Aimv2)

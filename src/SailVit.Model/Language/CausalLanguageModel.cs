@@ -23,23 +23,27 @@ public sealed class CausalLanguageModel : nn.Module
     /// <summary>Makes a model with random weights, drawn from torch's generator.</summary>
     /// <param name="config">The architecture.</param>
     /// <param name="dtype">Of the parameters: float32, bfloat16 or float16.</param>
+    /// <param name="initialize">False: all but the embedding hold what the memory held, for a checkpoint that fills them all.</param>
     /// <exception cref="ArgumentException">The configuration contradicts itself.</exception>
-    public CausalLanguageModel(LanguageConfig config, ScalarType dtype = ScalarType.Float32) : base(nameof(CausalLanguageModel))
+    public CausalLanguageModel(LanguageConfig config, ScalarType dtype = ScalarType.Float32, bool initialize = true) : base(nameof(CausalLanguageModel))
     {
         ArgumentNullException.ThrowIfNull(config);
         config.Validate();
         Config = config;
         _embedding = Embedding(config.VocabSize, config.HiddenSize, dtype: dtype);
-        _layers = [.. Enumerable.Range(0, config.Layers).Select(i => new DecoderLayer(config, i, dtype))];
+        _layers = [.. Enumerable.Range(0, config.Layers).Select(i => new DecoderLayer(config, i, dtype, initialize))];
         _norm = new(config.HiddenSize, config.Eps, dtype: dtype);
-        _head = config.TieEmbeddings ? null : new(config.HiddenSize, config.VocabSize, hasBias: false, dtype: dtype);
+        _head = config.TieEmbeddings ? null : new(config.HiddenSize, config.VocabSize, hasBias: false, dtype: dtype, initialize: initialize);
         _rotary = new(config.HeadDim, config.RopeTheta);
         register_module("model", new Container(("embed_tokens", _embedding), ("layers", ModuleList(_layers)), ("norm", _norm)));
         if (_head is not null)
         {
             register_module("lm_head", _head);
         }
-        Initialize();
+        if (initialize)
+        {
+            Initialize();
+        }
     }
 
     /// <summary>The architecture.</summary>

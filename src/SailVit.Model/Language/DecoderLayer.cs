@@ -22,12 +22,12 @@ internal sealed class DecoderLayer : Module
     [ComponentName(Name = "mlp")]
     private readonly SwiGLU _mlp;
 
-    public DecoderLayer(LanguageConfig config, int layer, ScalarType dtype) : base(nameof(DecoderLayer))
+    public DecoderLayer(LanguageConfig config, int layer, ScalarType dtype, bool initialize) : base(nameof(DecoderLayer))
     {
         _inputNorm = new(config.HiddenSize, config.Eps, dtype: dtype);
-        _attention = new(config, layer, dtype);
+        _attention = new(config, layer, dtype, initialize);
         _postNorm = new(config.HiddenSize, config.Eps, dtype: dtype);
-        _mlp = new(config.HiddenSize, config.IntermediateSize, dtype: dtype, names: SwiGluNames.Llama);
+        _mlp = new(config.HiddenSize, config.IntermediateSize, dtype: dtype, names: SwiGluNames.Llama, initialize: initialize);
         RegisterComponents();
     }
 

@@ -18,7 +18,7 @@ public static class LanguageCheckpoint
         ArgumentNullException.ThrowIfNull(folder);
         var config = LanguageConfigFile.Read(folder);
         using var checkpoint = Checkpoint.Open(folder);
-        var model = new CausalLanguageModel(config, dtype);
+        var model = new CausalLanguageModel(config, dtype, initialize: false);
         try
         {
             using var scope = NewDisposeScope();

@@ -40,14 +40,14 @@ internal sealed class SelfAttention : Module
     private readonly LanguageConfig _config;
     private readonly int _layer;
 
-    public SelfAttention(LanguageConfig config, int layer, ScalarType dtype) : base(nameof(SelfAttention))
+    public SelfAttention(LanguageConfig config, int layer, ScalarType dtype, bool initialize) : base(nameof(SelfAttention))
     {
         (_config, _layer) = (config, layer);
         long queries = (long)config.Heads * config.HeadDim, keys = (long)config.KvHeads * config.HeadDim;
-        _q = new(config.HiddenSize, queries, config.QkvBias, dtype: dtype);
-        _k = new(config.HiddenSize, keys, config.QkvBias, dtype: dtype);
-        _v = new(config.HiddenSize, keys, config.QkvBias, dtype: dtype);
-        _o = new(queries, config.HiddenSize, hasBias: false, dtype: dtype);
+        _q = new(config.HiddenSize, queries, config.QkvBias, dtype: dtype, initialize: initialize);
+        _k = new(config.HiddenSize, keys, config.QkvBias, dtype: dtype, initialize: initialize);
+        _v = new(config.HiddenSize, keys, config.QkvBias, dtype: dtype, initialize: initialize);
+        _o = new(queries, config.HiddenSize, hasBias: false, dtype: dtype, initialize: initialize);
         if (config.QkNorm)
         {
             _qNorm = new(config.HeadDim, config.Eps, dtype: dtype);

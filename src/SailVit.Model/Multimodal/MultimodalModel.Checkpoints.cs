@@ -23,7 +23,7 @@ public sealed partial class MultimodalModel
         var config = MultimodalConfigFile.Read(folder);
         using var checkpoint = Checkpoint.Open(folder);
         var sources = KeyMap.ResolveMultimodal(checkpoint.Names, config.Vision.Family, config.Language.TieEmbeddings);
-        var model = new MultimodalModel(config, dtype ?? StoredType(checkpoint)) { _folder = folder };
+        var model = new MultimodalModel(config, dtype ?? StoredType(checkpoint), initialize: false) { _folder = folder };
         try
         {
             using var scope = NewDisposeScope();

@@ -16,10 +16,10 @@ public sealed partial class MultimodalModel : nn.Module
     /// <summary>Makes a model with random weights, drawn from torch's generator.</summary>
     /// <exception cref="ArgumentException">The configuration contradicts itself.</exception>
     public MultimodalModel(MultimodalConfig config, ScalarType dtype = ScalarType.Float32)
-        : this(config, new VisionTransformer(config.Vision), dtype) { }
+        : this(config, dtype, initialize: true) { }
 
-    private MultimodalModel(MultimodalConfig config, VisionTransformer vision, ScalarType dtype)
-        : this(config, vision, new(config.Merge * config.Merge * config.Vision.HiddenSize, config.Language.HiddenSize, dtype), new(config.Language, dtype))
+    private MultimodalModel(MultimodalConfig config, ScalarType dtype, bool initialize)
+        : this(config, new VisionTransformer(config.Vision, initialize), new(config.Merge * config.Merge * config.Vision.HiddenSize, config.Language.HiddenSize, dtype), new(config.Language, dtype, initialize))
     {
         if (dtype != ScalarType.Float32)
         {

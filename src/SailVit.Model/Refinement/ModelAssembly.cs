@@ -76,7 +76,7 @@ internal static class ModelAssembly
     private static VisionTransformer Vision(EncoderOrigin origin, ScalarType dtype)
     {
         var config = origin.Config ?? ConfigFile.Read(origin.Folder!);
-        var encoder = new VisionTransformer(config);
+        var encoder = new VisionTransformer(config, initialize: origin.Folder is null);
         try
         {
             if (origin.Folder is { } folder)

@@ -162,4 +162,18 @@ public sealed class MultimodalCheckpointTests
         var expected = version == PixelShuffleVersion.V2 ? merged.permute(0, 2, 1, 3).contiguous() : merged;
         Assert.True(TestData.Same(expected.view(2, 6, 12), PixelShuffle.Apply(x.view(2, 24, 3), 4, 6, 2, version)));
     }
+
+    [Fact]
+    public void LoadingALanguageModel_DrawsForTorchsEmbeddingAlone()
+    {
+        using var scope = NewDisposeScope();
+        var config = LanguageConfigFile.Read(TestData.Golden("sailvl_qwen3_small"));
+        random.manual_seed(5);
+        using var embedding = nn.Embedding(config.VocabSize, config.HiddenSize);
+        var expected = rand(8);
+        random.manual_seed(5);
+        using var model = LanguageCheckpoint.Load(TestData.Golden("sailvl_qwen3_small"));
+        Assert.True(TestData.Same(expected, rand(8)));
+        Assert.All(model.parameters(), p => Assert.True(p.requires_grad));
+    }
 }
