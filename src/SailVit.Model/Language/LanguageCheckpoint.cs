@@ -13,12 +13,15 @@ public static class LanguageCheckpoint
     /// <param name="folder">The folder; its tensors are read through a memory map, one at a time.</param>
     /// <param name="dtype">Of the model.</param>
     /// <exception cref="CheckpointException">Config or weights are missing, malformed, or do not fit; one message lists all.</exception>
-    public static CausalLanguageModel Load(string folder, ScalarType dtype = ScalarType.Float32)
+    public static CausalLanguageModel Load(string folder, ScalarType dtype = ScalarType.Float32) => Load(folder, dtype, initialize: false);
+
+    /// <inheritdoc cref="Load(string, ScalarType)"/>
+    internal static CausalLanguageModel Load(string folder, ScalarType dtype, bool initialize)
     {
         ArgumentNullException.ThrowIfNull(folder);
         var config = LanguageConfigFile.Read(folder);
         using var checkpoint = Checkpoint.Open(folder);
-        var model = new CausalLanguageModel(config, dtype, initialize: false);
+        var model = new CausalLanguageModel(config, dtype, initialize);
         try
         {
             using var scope = NewDisposeScope();

@@ -76,7 +76,8 @@ internal static class ModelAssembly
     private static VisionTransformer Vision(EncoderOrigin origin, ScalarType dtype)
     {
         var config = origin.Config ?? ConfigFile.Read(origin.Folder!);
-        var encoder = new VisionTransformer(config, initialize: origin.Folder is null);
+        // Drawn even where a checkpoint follows, as the language model is: a seed then gives the connector that it always gave.
+        var encoder = new VisionTransformer(config);
         try
         {
             if (origin.Folder is { } folder)
@@ -102,5 +103,5 @@ internal static class ModelAssembly
     }
 
     private static CausalLanguageModel Language(LanguageOrigin origin, ScalarType dtype) =>
-        origin.Folder is { } folder ? LanguageCheckpoint.Load(folder, dtype) : new CausalLanguageModel(origin.Config!, dtype);
+        origin.Folder is { } folder ? LanguageCheckpoint.Load(folder, dtype, initialize: true) : new CausalLanguageModel(origin.Config!, dtype);
 }
