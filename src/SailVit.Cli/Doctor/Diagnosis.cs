@@ -114,6 +114,10 @@ internal sealed record Diagnosis(IReadOnlyList<Finding> Findings, IReadOnlyList<
 
     private static string BackendOf(string op, ScalarType dtype)
     {
+        if (op.StartsWith("attention", StringComparison.Ordinal))
+        {
+            return $"cpu {Cpu.Width}: {AttentionDispatch.Explain(dtype)}";
+        }
         if (!op.StartsWith("linear", StringComparison.Ordinal))
         {
             return $"cpu {Cpu.Width}";

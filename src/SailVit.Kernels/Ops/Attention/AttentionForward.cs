@@ -9,7 +9,7 @@ namespace SailVit.Kernels.Ops.Attention;
 /// all items in a row that use them. Blocks are independent, so results do not depend on the number of threads.
 /// Workspace per thread: 2·keys·D floats and the blocks.
 /// </remarks>
-internal readonly unsafe struct AttentionForward(AttentionProblem problem, HeadTensor output, float* lse, float* statistics, long statisticsLength) : ICpuKernel
+internal readonly unsafe struct AttentionForward(AttentionProblem problem, AttentionOutput output) : ICpuKernel
 {
     /// <summary>Eight register tiles of six rows: they share one load of a strip of keys into the first cache.</summary>
     public const int QueryBlock = 48;
@@ -19,12 +19,10 @@ internal readonly unsafe struct AttentionForward(AttentionProblem problem, HeadT
 
     private readonly AttentionProblem _problem = problem;
 
-    public static long Blocks(long queries) => (queries + QueryBlock - 1) / QueryBlock;
-
     public void Run<S, V>(long begin, long end) where S : struct, ISimd<V> where V : unmanaged
     {
         ref readonly var p = ref _problem;
-        long keys = LongestKeys(begin, end);
+        long keys = p.LongestKeys(begin, end);
         using var packed = Workspace.Rent((PackedMatrix.FloatsOf(p.Width, keys) + PackedMatrix.FloatsOf(keys, p.Width)) * sizeof(float));
         using var blocks = Workspace.Rent(QueryBlock * ((2 * p.PaddedWidth) + KeyBlock + 2) * sizeof(float));
         long owner = -1;
@@ -32,7 +30,7 @@ internal readonly unsafe struct AttentionForward(AttentionProblem problem, HeadT
         {
             long b = p.SequenceOf(item);
             ref readonly var sequence = ref p.Sequences[b];
-            var (h, block) = Math.DivRem(item - sequence.FirstItem, Blocks(sequence.Queries));
+            var (h, block) = Math.DivRem(item - sequence.FirstItem, AttentionOp.Blocks(sequence.Queries, QueryBlock));
             long kvHead = h / p.Group;
             var k = new PackedMatrix(packed.Floats, p.Width, sequence.Keys);
             var v = new PackedMatrix(packed.Floats + PackedMatrix.FloatsOf(p.Width, keys), sequence.Keys, p.Width);
@@ -44,16 +42,6 @@ internal readonly unsafe struct AttentionForward(AttentionProblem problem, HeadT
             }
             Block<S, V>(b, h, block * QueryBlock, k, v, blocks.Floats);
         }
-    }
-
-    private long LongestKeys(long begin, long end)
-    {
-        long keys = 0;
-        for (long b = _problem.SequenceOf(begin); b <= _problem.SequenceOf(end - 1); b++)
-        {
-            keys = Math.Max(keys, _problem.Sequences[b].Keys);
-        }
-        return keys;
     }
 
     private void Block<S, V>(long b, long h, long first, PackedMatrix k, PackedMatrix v, float* scratch) where S : struct, ISimd<V> where V : unmanaged
@@ -89,34 +77,6 @@ internal readonly unsafe struct AttentionForward(AttentionProblem problem, HeadT
                 GemmTiles.Run<S, V>(new(scores + j, KeyBlock, 1), rows, values, sequence.Keys, Math.Min(AttentionScores.ValueDepth, keys - j), p.Width, sums, step, add: key + j > 0);
             }
         }
-        Finish<S, V>(b, h, first, rows, sums, max, total);
-    }
-
-    private void Finish<S, V>(long b, long h, long first, int rows, float* sums, float* max, float* total) where S : struct, ISimd<V> where V : unmanaged
-    {
-        ref readonly var p = ref _problem;
-        ref readonly var sequence = ref p.Sequences[b];
-        var to = output.Matrix(b, sequence.FirstQuery, h, sequence.Queries, p.Width);
-        for (int r = 0; r < rows; r++)
-        {
-            float inverse = 1 / total[r];
-            if (total[r] == 0)
-            {
-                // Nothing to attend to: 0, also where a value is not finite.
-                inverse = 0;
-                new Span<float>(sums + (r * p.PaddedWidth), p.Width).Clear();
-            }
-            AttentionScores.Store<S, V>(to, first + r, sums + (r * p.PaddedWidth), inverse);
-            long index = p.Rows.Index(b, h, sequence.FirstQuery + first + r);
-            if (lse != null)
-            {
-                lse[index] = (float)((max[r] * p.ScoreUnit) + Math.Log(total[r]));
-            }
-            if (statistics != null)
-            {
-                statistics[index] = total[r] == 0 ? 0 : max[r];
-                statistics[statisticsLength + index] = total[r];
-            }
-        }
+        output.Finish<S, V>(p, b, h, first, rows, sums, step, max, total);
     }
 }

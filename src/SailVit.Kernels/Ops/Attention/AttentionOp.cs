@@ -1,4 +1,5 @@
 using SailVit.Kernels.Backends.Cpu;
+using SailVit.Kernels.Dispatch;
 using SailVit.Kernels.Interop;
 using TorchSharp;
 using static TorchSharp.torch;
@@ -31,8 +32,17 @@ internal static unsafe class AttentionOp
     {
         var shape = call.ShapeOf(inputs);
         using var table = Workspace.Rent(shape.Batch * sizeof(Sequence));
-        var problem = Problem(call, shape, inputs, (Sequence*)table.Pointer, out long items);
-        CpuBackend.Run(new AttentionForward(problem, call.Heads(output), Floats(lse), Floats(statistics), RowCount(call, shape)), items, 1);
+        bool bfloat16 = new TensorView(output).DType == DType.BFloat16 && AttentionDispatch.UsesBFloat16Product;
+        var problem = Problem(call, shape, inputs, (Sequence*)table.Pointer, bfloat16 ? AttentionForwardBFloat16.QueryBlock : AttentionForward.QueryBlock, out long items);
+        var to = new AttentionOutput(call.Heads(output), Floats(lse), Floats(statistics), RowCount(call, shape));
+        if (bfloat16)
+        {
+            CpuBackend.Run(new AttentionForwardBFloat16(problem, to), items, 1);
+        }
+        else
+        {
+            CpuBackend.Run(new AttentionForward(problem, to), items, 1);
+        }
     }
 
     /// <summary>Gradients of the inputs, the mask's last.</summary>
@@ -63,7 +73,7 @@ internal static unsafe class AttentionOp
     {
         var shape = call.ShapeOf(inputs);
         using var table = Workspace.Rent(shape.Batch * sizeof(Sequence));
-        var problem = Problem(call, shape, inputs, (Sequence*)table.Pointer, out _);
+        var problem = Problem(call, shape, inputs, (Sequence*)table.Pointer, AttentionForward.QueryBlock, out _);
         var bias = gradBias is null ? default : new BiasGradient(new TensorView(gradBias));
         var (maxQueries, maxKeys) = Longest(problem);
         long units = (bias.SharedByBatch ? 1 : shape.Batch) * (bias.SharedByHeads ? 1 : shape.KvHeads);
@@ -109,7 +119,7 @@ internal static unsafe class AttentionOp
         return (Math.Max(1, (keys + perChunk - 1) / perChunk), perChunk);
     }
 
-    private static AttentionProblem Problem(AttentionCall call, in AttentionShape shape, Tensor?[] inputs, Sequence* sequences, out long items)
+    private static AttentionProblem Problem(AttentionCall call, in AttentionShape shape, Tensor?[] inputs, Sequence* sequences, int queryBlock, out long items)
     {
         items = 0;
         for (int b = 0; b < shape.Batch; b++)
@@ -118,7 +128,7 @@ internal static unsafe class AttentionOp
             long queries = call.QueryOffsets is { } q ? q[b + 1] - firstQuery : shape.Queries;
             long keys = call.KeyOffsets is { } k ? k[b + 1] - firstKey : shape.Keys;
             sequences[b] = new(firstQuery, queries, firstKey, keys, items);
-            items += shape.Heads * AttentionForward.Blocks(queries);
+            items += shape.Heads * Blocks(queries, queryBlock);
         }
         var problem = new AttentionProblem
         {
@@ -137,6 +147,8 @@ internal static unsafe class AttentionOp
         problem.SetScale(call.Scale ?? 1 / Math.Sqrt(shape.Width));
         return problem;
     }
+
+    internal static long Blocks(long rows, int block) => (rows + block - 1) / block;
 
     private static (long Queries, long Keys) Longest(in AttentionProblem problem)
     {

@@ -60,6 +60,17 @@ internal unsafe struct AttentionProblem
     /// <summary>Keys that queries below <paramref name="queryEnd"/> may attend to.</summary>
     public readonly long VisibleKeys(long keys, long queryEnd) => Causal ? Math.Min(keys, queryEnd) : keys;
 
+    /// <summary>Keys of the longest sequence among items [begin, end).</summary>
+    public readonly long LongestKeys(long begin, long end)
+    {
+        long keys = 0;
+        for (long b = SequenceOf(begin); b <= SequenceOf(end - 1); b++)
+        {
+            keys = Math.Max(keys, Sequences[b].Keys);
+        }
+        return keys;
+    }
+
     /// <summary>The sequence that a work item belongs to.</summary>
     public readonly long SequenceOf(long item)
     {

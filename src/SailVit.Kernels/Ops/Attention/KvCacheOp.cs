@@ -34,7 +34,7 @@ internal static unsafe class KvCacheOp
         problem.Sequences = (Sequence*)table.Pointer;
         var to = new HeadTensor(new TensorView(output), -1, 0, 1);
         long items = Fill(call, problem.Sequences, few: false);
-        CpuBackend.Run(new AttentionForward(problem, to, null, null, 0), items, 1);
+        CpuBackend.Run(new AttentionForward(problem, new(to, null, null, 0)), items, 1);
         items = Fill(call, problem.Sequences, few: true);
         ElementDispatch.For(view.DType, new FewCall(problem, to, items));
         return output;
@@ -48,7 +48,7 @@ internal static unsafe class KvCacheOp
         {
             long queries = call.Tokens(s) <= FewTokens == few ? call.Tokens(s) : 0;
             sequences[s] = new(call.CuSeqlens[s], queries, 0, call.Held[s] + call.Tokens(s), items, call.Held[s]);
-            items += few ? (queries > 0 ? call.KvHeads : 0) : call.Heads * AttentionForward.Blocks(queries);
+            items += few ? (queries > 0 ? call.KvHeads : 0) : call.Heads * AttentionOp.Blocks(queries, AttentionForward.QueryBlock);
         }
         return items;
     }
