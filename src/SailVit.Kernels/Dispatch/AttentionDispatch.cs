@@ -3,7 +3,7 @@ using SailVit.Kernels.Interop;
 
 namespace SailVit.Kernels.Dispatch;
 
-/// <summary>Chooses what multiplies attention's bfloat16 tiles in the forward pass.</summary>
+/// <summary>Chooses what multiplies attention's bfloat16 tiles.</summary>
 /// <remarks>Where linear layers of bfloat16 are libtorch's (<see cref="LinearDispatch"/>, whose switch forces both), attention's
 /// tiles go through the same library's product of small matrices; everything between the products is this library's either way. Where it cannot
 /// (another system, an older libtorch, oneDNN switched off or limited by ONEDNN_MAX_CPU_ISA), the own float32 products serve.</remarks>
@@ -14,10 +14,10 @@ public static class AttentionDispatch
         Cpu.Width == SimdWidth.V512
         && LinearDispatch.Explain(TorchSharp.torch.ScalarType.BFloat16).Path == LinearPath.LibTorch && BFloat16Product.IsAvailable;
 
-    /// <summary>What multiplies attention's tiles in the forward pass of a dtype now; for <c>doctor</c>.</summary>
+    /// <summary>What multiplies attention's tiles of a dtype now; for <c>doctor</c>.</summary>
     /// <param name="dtype">float32, bfloat16 or float16.</param>
     public static string Explain(TorchSharp.torch.ScalarType dtype) =>
         dtype == TorchSharp.torch.ScalarType.BFloat16 && UsesBFloat16Product
-            ? "forward by bfloat16 dot products through libtorch's small products, which .NET lacks"
+            ? "bfloat16 dot products, which .NET lacks, through libtorch's small product; gradients beside a mask in float32"
             : "products in float32";
 }

@@ -37,12 +37,33 @@ public sealed unsafe class AttentionDispatchTests
         Assert.SkipUnless(AttentionDispatch.UsesBFloat16Product, AttentionDispatch.Explain(bfloat16));
         using var scope = NewDisposeScope();
         using var generator = new Generator(3);
-        var qkv = randn([2, 333, 3, 3, 40], dtype: bfloat16, generator: generator);
-        var tiles = functional.attention_qkvpacked(qkv).to(float32);
+        var qkv = randn([2, 333, 3, 3, 40], dtype: bfloat16, generator: generator).requires_grad_();
+        var gradOutput = randn([2, 333, 3, 40], dtype: bfloat16, generator: generator);
+        var (tiles, tilesGrad) = Run();
         using var own = LinearDispatch.Use(LinearPath.Own);
-        var expected = functional.attention_qkvpacked(qkv).to(float32);
+        var (expected, expectedGrad) = Run();
         Assert.NotEqual(0, (tiles - expected).abs().max().item<float>());
+        Assert.NotEqual(0, (tilesGrad - expectedGrad).abs().max().item<float>());
         Assert.InRange(((tiles - expected).norm() / expected.norm()).item<float>(), 0, 4e-3f);
+        Assert.InRange(((tilesGrad - expectedGrad).norm() / expectedGrad.norm()).item<float>(), 0, 4e-3f);
+
+        (Tensor, Tensor) Run()
+        {
+            var output = functional.attention_qkvpacked(qkv);
+            return (output.detach().to(float32), autograd.grad([output], [qkv], [gradOutput])[0].to(float32));
+        }
+    }
+
+    [Fact]
+    public void Backward_BesideAMaskThatHidesARow_IsFinite()
+    {
+        using var scope = NewDisposeScope();
+        using var generator = new Generator(4);
+        var q = randn([1, 2, 70, 16], dtype: bfloat16, generator: generator).requires_grad_();
+        var mask = ones(70, 70, dtype: @bool);
+        mask[0].fill_(false);
+        var gradient = autograd.grad([functional.scaled_dot_product_attention(q, q, q, mask)], [q], [ones_like(q)])[0];
+        Assert.True(gradient.isfinite().all().item<bool>());
     }
 
     [Theory]

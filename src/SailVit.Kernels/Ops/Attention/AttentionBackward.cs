@@ -7,7 +7,7 @@ namespace SailVit.Kernels.Ops.Attention;
 /// <remarks>
 /// With P = e^(S − max)/sum and Δ = Σ_d dO∘O:
 /// dV = PᵀdO, dS = P∘(dO·Vᵀ − Δ + dlse), dK = scale·dSᵀQ, dQ = scale·dS·K. Five matrix products.
-/// An item is (sequence, key head, range of <see cref="ChunkKeys"/> keys); sequences or heads that add to the same bias
+/// An item is (sequence, key head, range of <see cref="AttentionGradients.ChunkKeys"/> keys); sequences or heads that add to the same bias
 /// gradient are one item. Query heads of a group follow each other. All sums have one order whatever the number of threads.
 /// Workspace per thread: D·(5·keys + 5·queries) floats and two blocks of scores.
 /// Source: Dao 2023, FlashAttention-2, algorithm 2.
@@ -26,43 +26,22 @@ internal readonly unsafe struct AttentionBackward : ICpuKernel
 
     public AttentionProblem Problem { get => _problem; init => _problem = value; }
 
-    public HeadTensor Output { get; init; }
-    public HeadTensor GradOutput { get; init; }
+    public AttentionGradients Gradients { get; init; }
 
-    /// <summary>Gradient of the log-sum-exp, by row; null if it has none.</summary>
-    public float* GradLse { get; init; }
-
-    /// <summary>Maxima, then after <see cref="StatisticsLength"/> floats sums.</summary>
-    public float* Statistics { get; init; }
-    public long StatisticsLength { get; init; }
-
-    public HeadTensor GradQ { get; init; }
-    public HeadTensor GradK { get; init; }
-    public HeadTensor GradV { get; init; }
     public BiasGradient GradBias { get; init; }
 
-    /// <summary>Keys per item, a multiple of <see cref="KeyBlock"/>.</summary>
-    public long ChunkKeys { get; init; }
-    public long Chunks { get; init; }
-
-    /// <summary>Partial gradients of the queries, [Chunks, rows, D]; null where there is one chunk.</summary>
-    public float* QueryPartials { get; init; }
-
-    /// <summary>Largest sequence, which sizes the workspace.</summary>
-    public long MaxQueries { get; init; }
-
     /// <summary>Items: independent sequences × independent key heads × chunks.</summary>
-    public long Items => (GradBias.SharedByBatch ? 1 : Problem.SequenceCount) * (GradBias.SharedByHeads ? 1 : Problem.KvHeads) * Chunks;
+    public long Items => (GradBias.SharedByBatch ? 1 : Problem.SequenceCount) * (GradBias.SharedByHeads ? 1 : Problem.KvHeads) * Gradients.Chunks;
 
     public void Run<S, V>(long begin, long end) where S : struct, ISimd<V> where V : unmanaged
     {
         ref readonly var p = ref _problem;
-        using var lease = Workspace.Rent(BackwardScratch.Floats(p.Width, ChunkKeys, MaxQueries) * sizeof(float));
-        var scratch = new BackwardScratch(lease.Floats, p.Width, ChunkKeys, MaxQueries);
+        using var lease = Workspace.Rent(BackwardScratch.Floats(p.Width, Gradients.ChunkKeys, Gradients.MaxQueries) * sizeof(float));
+        var scratch = new BackwardScratch(lease.Floats, p.Width, Gradients.ChunkKeys, Gradients.MaxQueries);
         long headItems = GradBias.SharedByHeads ? 1 : p.KvHeads;
         for (long item = begin; item < end; item++)
         {
-            var (unit, chunk) = Math.DivRem(item, Chunks);
+            var (unit, chunk) = Math.DivRem(item, Gradients.Chunks);
             var (batchItem, headItem) = Math.DivRem(unit, headItems);
             long firstBatch = batchItem, lastBatch = GradBias.SharedByBatch ? p.SequenceCount - 1 : batchItem;
             long firstHead = headItem, lastHead = GradBias.SharedByHeads ? p.KvHeads - 1 : headItem;
@@ -81,7 +60,7 @@ internal readonly unsafe struct AttentionBackward : ICpuKernel
     {
         ref readonly var p = ref _problem;
         ref readonly var sequence = ref p.Sequences[b];
-        long firstKey = Math.Min(chunk * ChunkKeys, sequence.Keys), keys = Math.Min(ChunkKeys, sequence.Keys - firstKey);
+        long firstKey = Math.Min(chunk * Gradients.ChunkKeys, sequence.Keys), keys = Math.Min(Gradients.ChunkKeys, sequence.Keys - firstKey);
         var k = p.K.Matrix(b, sequence.FirstKey + firstKey, kvHead, keys, p.Width);
         var v = p.V.Matrix(b, sequence.FirstKey + firstKey, kvHead, keys, p.Width);
         var keyColumns = BackwardScratch.Pack<S, V>(k, transposed: true, scratch.KeyColumns);
@@ -104,8 +83,8 @@ internal readonly unsafe struct AttentionBackward : ICpuKernel
             }
             FinishQueries<S, V>(b, h, chunk, scratch);
         }
-        var toK = GradK.Matrix(b, sequence.FirstKey + firstKey, kvHead, keys, p.Width);
-        var toV = GradV.Matrix(b, sequence.FirstKey + firstKey, kvHead, keys, p.Width);
+        var toK = Gradients.K.Matrix(b, sequence.FirstKey + firstKey, kvHead, keys, p.Width);
+        var toV = Gradients.V.Matrix(b, sequence.FirstKey + firstKey, kvHead, keys, p.Width);
         for (long r = 0; r < keys; r++)
         {
             // Packed queries hold the scale's sign.
@@ -122,17 +101,17 @@ internal readonly unsafe struct AttentionBackward : ICpuKernel
         long n = sequence.Queries;
         int step = p.PaddedWidth;
         AttentionScores.CopyQueries<S, V>(p, p.Q.Matrix(b, sequence.FirstQuery, h, n, p.Width), 0, n, scratch.Queries);
-        var gradOutput = GradOutput.Matrix(b, sequence.FirstQuery, h, n, p.Width);
-        var output = Output.Matrix(b, sequence.FirstQuery, h, n, p.Width);
+        var gradOutput = Gradients.GradOutput.Matrix(b, sequence.FirstQuery, h, n, p.Width);
+        var output = Gradients.Output.Matrix(b, sequence.FirstQuery, h, n, p.Width);
         float* outputRow = scratch.Scores;
         for (long i = 0; i < n; i++)
         {
             var row = scratch.Grads + (i * step);
             long index = p.Rows.Index(b, h, sequence.FirstQuery + i);
-            float total = Statistics[StatisticsLength + index];
-            scratch.Maxima[i] = Statistics[index];
+            float total = Gradients.Statistics[Gradients.StatisticsLength + index];
+            scratch.Maxima[i] = Gradients.Statistics[index];
             scratch.Totals[i] = total;
-            scratch.LseGrads[i] = GradLse != null && total != 0 ? GradLse[index] : 0;
+            scratch.LseGrads[i] = Gradients.GradLse != null && total != 0 ? Gradients.GradLse[index] : 0;
             scratch.Deltas[i] = 0;
             if (total == 0)
             {
@@ -235,17 +214,17 @@ internal readonly unsafe struct AttentionBackward : ICpuKernel
     {
         ref readonly var p = ref _problem;
         ref readonly var sequence = ref p.Sequences[b];
-        var to = GradQ.Matrix(b, sequence.FirstQuery, h, sequence.Queries, p.Width);
+        var to = Gradients.Q.Matrix(b, sequence.FirstQuery, h, sequence.Queries, p.Width);
         for (long i = 0; i < sequence.Queries; i++)
         {
             var from = scratch.GradQ + (i * p.PaddedWidth);
-            if (QueryPartials == null)
+            if (Gradients.QueryPartials == null)
             {
                 AttentionScores.Store<S, V>(to, i, from, (float)p.Scale);
                 continue;
             }
-            long row = (chunk * StatisticsLength) + p.Rows.Index(b, h, sequence.FirstQuery + i);
-            new Span<float>(from, p.Width).CopyTo(new(QueryPartials + (row * p.PaddedWidth), p.Width));
+            long row = (chunk * Gradients.StatisticsLength) + p.Rows.Index(b, h, sequence.FirstQuery + i);
+            new Span<float>(from, p.Width).CopyTo(new(Gradients.QueryPartials + (row * p.PaddedWidth), p.Width));
         }
     }
 }

@@ -77,30 +77,38 @@ internal static unsafe class AttentionOp
         var bias = gradBias is null ? default : new BiasGradient(new TensorView(gradBias));
         var (maxQueries, maxKeys) = Longest(problem);
         long units = (bias.SharedByBatch ? 1 : shape.Batch) * (bias.SharedByHeads ? 1 : shape.KvHeads);
-        var (chunks, chunkKeys) = Chunk(units, maxKeys);
+        bool bfloat16 = gradBias is null && !problem.Mask.Exists && !problem.ScalesScores && new TensorView(output).DType == DType.BFloat16 && AttentionDispatch.UsesBFloat16Product;
+        var (chunks, chunkKeys) = Chunk(units, maxKeys, bfloat16 ? AttentionBackwardBFloat16.KeyBlock : AttentionBackward.KeyBlock);
         long rows = RowCount(call, shape);
         using var partials = Workspace.Rent(chunks == 1 ? 0 : chunks * rows * problem.PaddedWidth * sizeof(float));
-        var kernel = new AttentionBackward
+        var into = new AttentionGradients
         {
-            Problem = problem,
             Output = call.Heads(output),
             GradOutput = call.Heads(gradOutput),
             GradLse = Floats(gradLse),
             Statistics = Floats(statistics),
             StatisticsLength = rows,
-            GradQ = call.Part(gradients, 0),
-            GradK = call.Part(gradients, 1),
-            GradV = call.Part(gradients, 2),
-            GradBias = bias,
+            Q = call.Part(gradients, 0),
+            K = call.Part(gradients, 1),
+            V = call.Part(gradients, 2),
             ChunkKeys = chunkKeys,
             Chunks = chunks,
             QueryPartials = chunks == 1 ? null : partials.Floats,
             MaxQueries = maxQueries,
         };
-        CpuBackend.Run(kernel, kernel.Items, 1);
+        if (bfloat16)
+        {
+            var kernel = new AttentionBackwardBFloat16 { Problem = problem, Gradients = into };
+            CpuBackend.Run(kernel, kernel.Items, 1);
+        }
+        else
+        {
+            var kernel = new AttentionBackward { Problem = problem, Gradients = into, GradBias = bias };
+            CpuBackend.Run(kernel, kernel.Items, 1);
+        }
         if (chunks > 1)
         {
-            CpuBackend.Run(new QueryGradientSum(problem, kernel.GradQ, partials.Floats, chunks, rows), shape.Batch * shape.Heads, 1);
+            CpuBackend.Run(new QueryGradientSum(problem, into.Q, partials.Floats, chunks, rows), shape.Batch * shape.Heads, 1);
         }
     }
 
@@ -111,11 +119,11 @@ internal static unsafe class AttentionOp
     }
 
     // By shape only: the order of sums must not depend on the number of threads.
-    private static (long Chunks, long Keys) Chunk(long units, long keys)
+    private static (long Chunks, long Keys) Chunk(long units, long keys, int block)
     {
         long wanted = Math.Max(1, BackwardItems / units);
-        long blocks = (keys + AttentionBackward.KeyBlock - 1) / AttentionBackward.KeyBlock;
-        long perChunk = Math.Max(1, (blocks + wanted - 1) / wanted) * AttentionBackward.KeyBlock;
+        long blocks = Blocks(keys, block);
+        long perChunk = Math.Max(1, (blocks + wanted - 1) / wanted) * block;
         return (Math.Max(1, (keys + perChunk - 1) / perChunk), perChunk);
     }
 

@@ -72,6 +72,18 @@ internal static unsafe class BFloat16Rows
         }
     }
 
+    /// <summary>to[d, r] = rows[r, d].</summary>
+    public static void Transpose(ushort* rows, int count, int step, ushort* to)
+    {
+        for (int d = 0; d < step; d++)
+        {
+            for (int r = 0; r < count; r++)
+            {
+                to[(d * count) + r] = rows[(r * step) + d];
+            }
+        }
+    }
+
     /// <summary>Rounds float32, whose last vector is full, to bfloat16, and clears what is left of a row.</summary>
     public static void Round<S, V>(float* from, int count, int step, ushort* to) where S : struct, ISimd<V> where V : unmanaged
     {
