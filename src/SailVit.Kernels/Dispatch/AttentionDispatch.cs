@@ -18,6 +18,6 @@ public static class AttentionDispatch
     /// <param name="dtype">float32, bfloat16 or float16.</param>
     public static string Explain(TorchSharp.torch.ScalarType dtype) =>
         dtype == TorchSharp.torch.ScalarType.BFloat16 && UsesBFloat16Product
-            ? "bfloat16 dot products, which .NET lacks, through libtorch's small product; gradients beside a mask in float32"
+            ? "bfloat16 dot products, which .NET lacks, through libtorch's small product; training beside a mask in float32"
             : "products in float32";
 }

@@ -102,14 +102,15 @@ internal readonly unsafe struct AttentionBackwardBFloat16 : ICpuKernel
                 // Attends to nothing, or fills a block: 2^(score − ∞) = 0.
                 new Span<ushort>(s.Rows + (i * step), step).Clear();
                 s.Maxima[i] = float.PositiveInfinity;
-                s.Inverses[i] = s.Offsets[i] = 0;
+                s.Inverses[i] = s.Deltas[i] = s.LseGrads[i] = 0;
                 continue;
             }
             gradOutput.CopyRow<S, V>(i, 0, p.Width, grad);
             output.CopyRow<S, V>(i, 0, p.Width, outputRow);
             s.Maxima[i] = Gradients.Statistics[index];
             s.Inverses[i] = 1 / total;
-            s.Offsets[i] = (Gradients.GradLse != null ? Gradients.GradLse[index] : 0) - AttentionScores.Dot<S, V>(grad, outputRow, p.Width);
+            s.Deltas[i] = AttentionScores.Dot<S, V>(grad, outputRow, p.Width);
+            s.LseGrads[i] = Gradients.GradLse != null ? Gradients.GradLse[index] : 0;
         }
         BFloat16Rows.PairTransposed(s.Rows, padded, step, s.GradColumns);
         BFloat16Rows.Pair<S, V>(s.Rows, padded, step, s.GradPairs);
@@ -129,6 +130,10 @@ internal readonly unsafe struct AttentionBackwardBFloat16 : ICpuKernel
         BFloat16Product.Multiply(KeyBlock, QueryBlock, step, s.ValueRows + (key * step), step, s.GradColumns + (query * step), QueryBlock, s.Slopes, QueryBlock, add: false);
         for (int r = 0; r < keys; r++)
         {
+            if (_problem.ScalesScores)
+            {
+                AttentionScores.Scale<S, V>(s.Scores + (r * QueryBlock), QueryBlock, _problem.Magnitude);
+            }
             int none = _problem.Causal ? Math.Clamp(hidden + r, 0, QueryBlock) : 0;
             new Span<float>(s.Scores + (r * QueryBlock), none).Fill(float.NegativeInfinity);
             Row<S, V>(s, r, query);
@@ -148,12 +153,15 @@ internal readonly unsafe struct AttentionBackwardBFloat16 : ICpuKernel
     private void Row<S, V>(in BackwardScratchBFloat16 s, int r, long query) where S : struct, ISimd<V> where V : unmanaged
     {
         float* scores = s.Scores + (r * QueryBlock), slopes = s.Slopes + (r * QueryBlock);
-        float* maxima = s.Maxima + query, inverses = s.Inverses + query, offsets = s.Offsets + query;
+        float* maxima = s.Maxima + query, inverses = s.Inverses + query, deltas = s.Deltas + query, lseGrads = s.LseGrads + query;
+        V one = S.Create(1);
         for (int i = 0; i < QueryBlock; i += S.Width)
         {
             var power = S.Mul(SimdMath.Exp2<S, V>(S.Sub(S.Load(scores + i), S.Load(maxima + i)), _problem.Power), S.Load(inverses + i));
             Bf16.Store<S, V>(s.Powers, (r * QueryBlock) + i, power);
-            S.Store(slopes + i, S.Mul(power, S.Add(S.Load(slopes + i), S.Load(offsets + i))));
+            // Where one key has all the weight, dO·V and Δ are the same number, but for the order of their sums.
+            var slope = S.Select(S.Equal(power, one), S.Zero, S.Sub(S.Load(slopes + i), S.Load(deltas + i)));
+            S.Store(slopes + i, S.Mul(power, S.Add(slope, S.Load(lseGrads + i))));
         }
     }
 

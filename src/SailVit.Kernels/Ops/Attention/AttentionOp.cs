@@ -32,7 +32,7 @@ internal static unsafe class AttentionOp
     {
         var shape = call.ShapeOf(inputs);
         using var table = Workspace.Rent(shape.Batch * sizeof(Sequence));
-        bool bfloat16 = new TensorView(output).DType == DType.BFloat16 && AttentionDispatch.UsesBFloat16Product;
+        bool bfloat16 = UsesBFloat16Product(call, inputs);
         var problem = Problem(call, shape, inputs, (Sequence*)table.Pointer, bfloat16 ? AttentionForwardBFloat16.QueryBlock : AttentionForward.QueryBlock, out long items);
         var to = new AttentionOutput(call.Heads(output), Floats(lse), Floats(statistics), RowCount(call, shape));
         if (bfloat16)
@@ -77,7 +77,7 @@ internal static unsafe class AttentionOp
         var bias = gradBias is null ? default : new BiasGradient(new TensorView(gradBias));
         var (maxQueries, maxKeys) = Longest(problem);
         long units = (bias.SharedByBatch ? 1 : shape.Batch) * (bias.SharedByHeads ? 1 : shape.KvHeads);
-        bool bfloat16 = gradBias is null && !problem.Mask.Exists && !problem.ScalesScores && new TensorView(output).DType == DType.BFloat16 && AttentionDispatch.UsesBFloat16Product;
+        bool bfloat16 = UsesBFloat16Product(call, inputs);
         var (chunks, chunkKeys) = Chunk(units, maxKeys, bfloat16 ? AttentionBackwardBFloat16.KeyBlock : AttentionBackward.KeyBlock);
         long rows = RowCount(call, shape);
         using var partials = Workspace.Rent(chunks == 1 ? 0 : chunks * rows * problem.PaddedWidth * sizeof(float));
@@ -111,6 +111,11 @@ internal static unsafe class AttentionOp
             CpuBackend.Run(new QueryGradientSum(problem, into.Q, partials.Floats, chunks, rows), shape.Batch * shape.Heads, 1);
         }
     }
+
+    // Forward and backward of one call alike: where one key has all the weight, both must find the same scores to the bit. The gradients
+    // beside a mask are the own kernel's.
+    private static bool UsesBFloat16Product(AttentionCall call, Tensor?[] inputs) =>
+        new TensorView(inputs[0]!).DType == DType.BFloat16 && (!call.Training || inputs[^1] is null) && AttentionDispatch.UsesBFloat16Product;
 
     private static bool IsBroadcast(AttentionCall call, Tensor?[] inputs)
     {

@@ -13,8 +13,9 @@ internal readonly unsafe struct BackwardScratchBFloat16
         GradQ = GradV + key;
         Maxima = GradQ + query;
         Inverses = Maxima + padded;
-        Offsets = Inverses + padded;
-        Scores = Offsets + padded;
+        Deltas = Inverses + padded;
+        LseGrads = Deltas + padded;
+        Scores = LseGrads + padded;
         Slopes = Scores + Block;
         KeyRows = (ushort*)(Slopes + Block);
         ValueRows = KeyRows + key;
@@ -40,8 +41,8 @@ internal readonly unsafe struct BackwardScratchBFloat16
     /// <summary>1 / sum of powers.</summary>
     public float* Inverses { get; }
 
-    /// <summary>dlse − Δ.</summary>
-    public float* Offsets { get; }
+    public float* Deltas { get; }
+    public float* LseGrads { get; }
 
     /// <summary>Sᵀ of one block.</summary>
     public float* Scores { get; }
@@ -75,7 +76,7 @@ internal readonly unsafe struct BackwardScratchBFloat16
 
     public static long Bytes(int step, long keys, long queries) =>
         (keys * step * ((2 * sizeof(float)) + (3 * sizeof(ushort)))) + (Padded(queries) * step * (sizeof(float) + (5 * sizeof(ushort))))
-        + (3 * Padded(queries) * sizeof(float)) + (Block * ((2 * sizeof(float)) + (3 * sizeof(ushort))));
+        + (4 * Padded(queries) * sizeof(float)) + (Block * ((2 * sizeof(float)) + (3 * sizeof(ushort))));
 
     private static long Padded(long queries) => AttentionOp.Blocks(queries, AttentionBackwardBFloat16.QueryBlock) * AttentionBackwardBFloat16.QueryBlock;
 }
