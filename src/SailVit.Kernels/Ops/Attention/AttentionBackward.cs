@@ -83,14 +83,7 @@ internal readonly unsafe struct AttentionBackward : ICpuKernel
             }
             FinishQueries<S, V>(b, h, chunk, scratch);
         }
-        var toK = Gradients.K.Matrix(b, sequence.FirstKey + firstKey, kvHead, keys, p.Width);
-        var toV = Gradients.V.Matrix(b, sequence.FirstKey + firstKey, kvHead, keys, p.Width);
-        for (long r = 0; r < keys; r++)
-        {
-            // Packed queries hold the scale's sign.
-            AttentionScores.Store<S, V>(toK, r, scratch.GradK + (r * p.PaddedWidth), p.Magnitude);
-            AttentionScores.Store<S, V>(toV, r, scratch.GradV + (r * p.PaddedWidth), 1);
-        }
+        Gradients.StoreKeys<S, V>(p, b, kvHead, firstKey, keys, scratch.GradK, scratch.GradV);
     }
 
     /// <summary>Packs a head's queries and dO, computes Δ, clears its gradient.</summary>
@@ -213,18 +206,9 @@ internal readonly unsafe struct AttentionBackward : ICpuKernel
     private void FinishQueries<S, V>(long b, long h, long chunk, in BackwardScratch scratch) where S : struct, ISimd<V> where V : unmanaged
     {
         ref readonly var p = ref _problem;
-        ref readonly var sequence = ref p.Sequences[b];
-        var to = Gradients.Q.Matrix(b, sequence.FirstQuery, h, sequence.Queries, p.Width);
-        for (long i = 0; i < sequence.Queries; i++)
+        for (long i = 0; i < p.Sequences[b].Queries; i++)
         {
-            var from = scratch.GradQ + (i * p.PaddedWidth);
-            if (Gradients.QueryPartials == null)
-            {
-                AttentionScores.Store<S, V>(to, i, from, (float)p.Scale);
-                continue;
-            }
-            long row = (chunk * Gradients.StatisticsLength) + p.Rows.Index(b, h, sequence.FirstQuery + i);
-            new Span<float>(from, p.Width).CopyTo(new(Gradients.QueryPartials + (row * p.PaddedWidth), p.Width));
+            Gradients.StoreQuery<S, V>(p, b, h, chunk, i, scratch.GradQ + (i * p.PaddedWidth));
         }
     }
 }

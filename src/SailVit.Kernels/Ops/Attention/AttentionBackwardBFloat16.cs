@@ -69,14 +69,7 @@ internal readonly unsafe struct AttentionBackwardBFloat16 : ICpuKernel
             }
             FinishQueries<S, V>(b, h, chunk, s);
         }
-        var toK = Gradients.K.Matrix(b, sequence.FirstKey + firstKey, kvHead, keys, p.Width);
-        var toV = Gradients.V.Matrix(b, sequence.FirstKey + firstKey, kvHead, keys, p.Width);
-        for (long r = 0; r < keys; r++)
-        {
-            // Queries hold the scale's sign.
-            AttentionScores.Store<S, V>(toK, r, s.GradK + (r * step), p.Magnitude);
-            AttentionScores.Store<S, V>(toV, r, s.GradV + (r * step), 1);
-        }
+        Gradients.StoreKeys<S, V>(p, b, kvHead, firstKey, keys, s.GradK, s.GradV);
     }
 
     /// <summary>A head's queries and dO in both forms, its statistics and Δ; clears its gradient.</summary>
@@ -181,24 +174,15 @@ internal readonly unsafe struct AttentionBackwardBFloat16 : ICpuKernel
     private void FinishQueries<S, V>(long b, long h, long chunk, in BackwardScratchBFloat16 s) where S : struct, ISimd<V> where V : unmanaged
     {
         ref readonly var p = ref _problem;
-        ref readonly var sequence = ref p.Sequences[b];
-        int step = p.PaddedWidth;
-        var to = Gradients.Q.Matrix(b, sequence.FirstQuery, h, sequence.Queries, p.Width);
         float* row = s.Scores;
-        for (long i = 0; i < sequence.Queries; i++)
+        for (long i = 0; i < p.Sequences[b].Queries; i++)
         {
-            float* column = s.GradQ + (i / QueryBlock * QueryBlock * step) + (i % QueryBlock);
+            float* column = s.GradQ + (i / QueryBlock * QueryBlock * p.PaddedWidth) + (i % QueryBlock);
             for (int d = 0; d < p.Width; d++)
             {
                 row[d] = column[d * QueryBlock];
             }
-            if (Gradients.QueryPartials == null)
-            {
-                AttentionScores.Store<S, V>(to, i, row, (float)p.Scale);
-                continue;
-            }
-            long at = (chunk * Gradients.StatisticsLength) + p.Rows.Index(b, h, sequence.FirstQuery + i);
-            new Span<float>(row, p.Width).CopyTo(new(Gradients.QueryPartials + (at * step), p.Width));
+            Gradients.StoreQuery<S, V>(p, b, h, chunk, i, row);
         }
     }
 }
