@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
 using System.Runtime.InteropServices;
 using SailVit.Kernels.Interop;
 using SailVit.Model.Checkpoints;
@@ -59,12 +60,28 @@ internal static class CommandLine
     // A wrong verb makes every word after it unknown as well; only the first is worth a complaint.
     private static string Complaint(ParseResult parsed) => parsed.CommandResult.Command.Subcommands is { Count: > 0 } verbs
         ? $"{(parsed.UnmatchedTokens.Count > 0 ? $"'{parsed.UnmatchedTokens[0]}' is no command" : "A command is missing")}; there are {string.Join(", ", verbs.Select(verb => verb.Name))}."
-        : string.Join(" ", parsed.Errors.Select(error => error.Message));
+        : string.Join(" ", parsed.Errors.Select(Plain));
+
+    // "as expected type 'System.Int32'" is no language of users.
+    private static string Plain(ParseError error)
+    {
+        var type = (error.SymbolResult as OptionResult)?.Option.ValueType;
+        type = type is null ? null : Nullable.GetUnderlyingType(type) ?? type.GetElementType() ?? type;
+        int at = error.Message.IndexOf(" as expected type ", StringComparison.Ordinal);
+        string must = type switch
+        {
+            { IsEnum: true } => $"one of {string.Join(", ", Enum.GetNames(type)).ToLowerInvariant()}",
+            _ when type == typeof(int) => "a whole number",
+            _ when type == typeof(double) => "a number",
+            _ => "a path",
+        };
+        return at < 0 ? error.Message.Replace('\t', ' ') : $"{error.Message[..at]}: it must be {must}.";
+    }
 
     private static List<string> Verbs(ParseResult parsed)
     {
         var names = new List<string>();
-        for (var result = parsed.CommandResult; result.Command is not RootCommand; result = (System.CommandLine.Parsing.CommandResult)result.Parent!)
+        for (var result = parsed.CommandResult; result.Command is not RootCommand; result = (CommandResult)result.Parent!)
         {
             names.Insert(0, result.Command.Name);
         }

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using SailVit.Cli.Running;
+using SailVit.Model.Checkpoints;
 using SailVit.Model.Images;
 using SailVit.Model.Language;
 using SailVit.Model.Text;
@@ -58,6 +59,10 @@ internal static class ChatCommand
         if (batch is not null && !File.Exists(batch))
         {
             throw new ArgumentException($"{batch}: there is no such file.");
+        }
+        if (output is not null)
+        {
+            Files.CheckOutput(output, batch!);
         }
         if (result.GetValue(MaxTiles) is < 1 or > DynamicTiling.MostTiles)
         {

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using SailVit.Cli.Running;
+using SailVit.Model.Checkpoints;
 using SailVit.Model.Encoders;
 
 namespace SailVit.Cli.Commands;
@@ -43,6 +44,7 @@ internal static class EmbedCommand
             {
                 var job = new EmbedJob(config, wanted, inputs, encoder.DType(result), result.GetValue(batch));
                 job.CheckOutput(path);
+                Files.CheckOutput(path, [.. inputs.Select(one => one.Path), .. encoder.Sources(result)]);
                 using var model = encoder.Encoder(result, out string description);
                 var identity = EmbedIdentity.Of(encoder.Sources(result), inputs.Select(one => one.Path), string.Join(',', wanted.Keys), $"{encoder.DType(result)}", $"batch {result.GetValue(batch)}");
                 job.Run(model, description, path, new EmbedJournal(path, identity, job.Rows), interrupt.Token);

@@ -57,6 +57,8 @@ internal static class QuickstartCommand
         var dtype = options.DType(result);
         var inputs = PixelInput.Open([result.GetValue(Images) ?? Path.Combine(AppContext.BaseDirectory, "images")], config);
         var photos = inputs.Select(input => input.Read(0).to(dtype)).ToList();
+        // An output that cannot be is better known now than after the minute of encoding.
+        Files.CreateFolder(result.GetValue(Output)!.FullName);
         Console.WriteLine($"{config.ParameterCount / 1e6:0.#} M parameters, {config.ImageHeight} × {config.ImageWidth} px, {dtype.ToString().ToLowerInvariant()}; {photos.Count} photograph{(photos.Count == 1 ? "" : "s")}; {get_num_threads()} threads, {Cpu.Width} vectors");
 
         Console.Error.WriteLine("building both models and warming up …");
@@ -64,8 +66,6 @@ internal static class QuickstartCommand
         VisionTransformer? fused = null;
         var ours = Comparison.Build("SailVit", () => (fused = options.Encoder(result, out description)).call, photos[0]);
         var stock = Comparison.Build("stock TorchSharp", () => Stock(config, fused!, dtype).call, photos[0]);
-        // An output that cannot be is better known now than after the minute of encoding.
-        result.GetValue(Output)!.Create();
         JobProgress.Run("encoding", 2 * rounds * photos.Count, done => Comparison.Run([stock, ours], photos, rounds, done));
 
         Console.WriteLine(description);

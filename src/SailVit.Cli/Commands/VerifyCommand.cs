@@ -28,9 +28,13 @@ internal static class VerifyCommand
         command.SetAction(result =>
         {
             double limit = result.GetValue(tolerance);
-            if (!(limit >= 0))
+            if (!(limit >= 0 && double.IsFinite(limit)))
             {
-                throw new ArgumentException($"--tolerance is {limit}; it must be 0 or more.");
+                throw new ArgumentException($"--tolerance is {limit}; it must be a number from 0.");
+            }
+            if (result.GetValue(json) is { } output)
+            {
+                Files.CheckOutput(output, [result.GetValue(expected)!, .. encoder.Sources(result)]);
             }
             using var backend = encoder.UseBackend(result);
             using var file = SafetensorsFile.Open(result.GetValue(expected)!);

@@ -1,6 +1,7 @@
 using System.Text;
 using System.Text.Encodings.Web;
 using System.Text.Json;
+using SailVit.Model.Checkpoints;
 using SailVit.Model.Evaluation.Vqa;
 
 namespace SailVit.Cli.Evaluation;
@@ -23,23 +24,24 @@ internal sealed class AnswerLog : IDisposable
     /// <exception cref="ArgumentException">The file is of another run.</exception>
     public static AnswerLog Open(string path, string run)
     {
-        Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(path))!);
+        Files.CreateFolder(Path.GetDirectoryName(Path.GetFullPath(path))!);
         // Not shared: two runs into one file would spoil it.
         var file = new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
         try
         {
-            DropUnfinishedLine(file);
             string header = JsonSerializer.Serialize(new { run }, Readable);
+            // Nothing is changed in a file of another run, or of something else altogether.
+            if (!BeginsWith(file, header + "\n"))
+            {
+                throw new ArgumentException($"{path}: holds answers of other weights, questions or options; give another --output, or delete it.");
+            }
+            DropUnfinishedLine(file);
             if (file.Length == 0)
             {
                 Append(file, header);
             }
             file.Position = 0;
             using var text = new StreamReader(file, leaveOpen: true);
-            if (text.ReadLine() != header)
-            {
-                throw new ArgumentException($"{path}: holds answers of other weights, questions or options; give another --output, or delete it.");
-            }
             var answers = AnswerFile.Read(text, path, "answer");
             file.Position = file.Length;
             return new(file, answers);
@@ -59,6 +61,14 @@ internal sealed class AnswerLog : IDisposable
     }
 
     public void Dispose() => _file.Dispose();
+
+    // Or with the part of it that a killed process wrote.
+    private static bool BeginsWith(FileStream file, string header)
+    {
+        byte[] begin = new byte[Math.Min(file.Length, Encoding.UTF8.GetByteCount(header))];
+        file.ReadExactly(begin);
+        return Encoding.UTF8.GetBytes(header).AsSpan().StartsWith(begin);
+    }
 
     private static void Append(FileStream file, string line)
     {

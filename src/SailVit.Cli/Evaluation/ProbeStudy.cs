@@ -1,4 +1,5 @@
 using SailVit.Cli.Running;
+using SailVit.Model.Checkpoints;
 using SailVit.Model.Evaluation;
 using static TorchSharp.torch;
 
@@ -46,7 +47,7 @@ internal sealed class ProbeStudy
         var results = new List<ProbeResult>();
         if (Cache is not null)
         {
-            Directory.CreateDirectory(Cache);
+            Files.CreateFolder(Cache);
         }
         // The mean serves all but the attentive probe, which needs every token.
         var needs = Probes.GroupBy(p => p.Kind != ProbeKind.Attentive).ToList();

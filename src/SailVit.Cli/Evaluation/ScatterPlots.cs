@@ -19,7 +19,7 @@ internal static class ScatterPlots
     public static List<string> Save(FeatureStudy study, string folder)
     {
         PlotFont.Use();
-        Directory.CreateDirectory(folder);
+        SailVit.Model.Checkpoints.Files.CreateFolder(folder);
         var paths = new List<string>();
         string[] encoders = ShortNames(study.Encoders), languages = ShortNames(study.Languages);
         for (int l = 0; l < languages.Length; l++)

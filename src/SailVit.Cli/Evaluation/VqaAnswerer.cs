@@ -44,7 +44,9 @@ internal sealed class VqaAnswerer : IDisposable
     public IReadOnlyDictionary<string, string> Answer(VqaTask task, string folder, CancellationToken cancel)
     {
         string path = Path.Combine(folder, $"{task.Set.Name}.answers.jsonl");
-        using var log = AnswerLog.Open(path, $"{EmbedIdentity.Of(EncoderOptions.Sources(_weights), [Path.GetFullPath(task.Path)], task.Set.Name, $"{_dtype}", $"{_split}", $"{_options.MaxNewTokens} tokens", $"batch {BatchSize}")}");
+        // Not of the build: an answer is text, and stays what this model said to this question.
+        var run = EmbedIdentity.Of(EncoderOptions.Sources(_weights), [Path.GetFullPath(task.Path)], task.Set.Name, $"{_dtype}", $"{_split}", $"{_options.MaxNewTokens} tokens", $"batch {BatchSize}");
+        using var log = AnswerLog.Open(path, $"weights {run.Weights}, questions {run.Inputs}, {run.Options}");
         int start = log.Answers.Count;
         var left = task.Questions.Where(q => !log.Answers.ContainsKey(q.Index)).Chunk(BatchSize).ToList();
         try

@@ -10,6 +10,8 @@ internal sealed class ChatBatch(string input, string output)
 {
     private static readonly JsonSerializerOptions Plain = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
+    private static ReadOnlySpan<byte> RowBegin => "{\"line\":"u8;
+
     /// <summary>Answers what is not answered yet; returns how many lines could not be.</summary>
     /// <param name="answer">Answers a question about files.</param>
     /// <param name="cancel">Stops between two lines; what is done stays.</param>
@@ -37,6 +39,11 @@ internal sealed class ChatBatch(string input, string output)
         byte[] content = new byte[stream.Length];
         stream.ReadExactly(content);
         int whole = content.AsSpan().LastIndexOf((byte)'\n') + 1, done = 0;
+        // A row that was not finished; anything else is not this command's to cut off.
+        if (!RowBegin.StartsWith(content.AsSpan(whole)) && !content.AsSpan(whole).StartsWith(RowBegin))
+        {
+            throw new ArgumentException($"{output}: is no file of answers. Give another --output, or remove the file to begin anew.");
+        }
         var questions = lines.GetEnumerator();
         foreach (string old in Encoding.UTF8.GetString(content, 0, whole).Split('\n', StringSplitOptions.RemoveEmptyEntries))
         {

@@ -94,6 +94,10 @@ internal sealed class EmbedJob
         using var noGrad = no_grad();
         var pixels = cat([.. rows.Select(row => row.Input.Read(row.Row))]);
         var output = encoder.Encode(pixels.to(_dtype), [.. _layers.Hidden]);
+        if (!output.Last.isfinite().all().item<bool>())
+        {
+            throw new ArgumentException($"{string.Join(", ", rows.Select(row => row.Input.RowName(row.Row)))}: the features hold NaN or infinite values; the weights are damaged, or --dtype {_dtype.ToString().ToLowerInvariant()} is too narrow for them.");
+        }
         // NumPy has no bfloat16.
         var dtype = writer is NpyWriter ? ScalarType.Float32 : _dtype;
         if (_layers.Last)

@@ -17,10 +17,7 @@ public sealed class AtomicFile : IDisposable
     public AtomicFile(string path, long size = 0, bool resume = false)
     {
         _path = path;
-        if (path.Length == 0 || path.Contains('\0', StringComparison.Ordinal) || Directory.Exists(path))
-        {
-            throw new CheckpointException($"{TensorEntry.Show(path)}: is {(path.Length == 0 ? "an empty path" : "a folder")}; the output must be a file.");
-        }
+        Files.CheckOutput(path);
         Beside = resume ? PartialName(Path.GetFullPath(path)) : $"{Path.GetFullPath(path)}.{Environment.ProcessId:x}-{Guid.NewGuid():N}.tmp";
         bool exists = resume && File.Exists(Beside);
         try

@@ -23,6 +23,51 @@ public static class Files
         file.Commit();
     }
 
+    /// <summary>Refuses what cannot be an output, before any work is done for it.</summary>
+    /// <param name="path">The file that will be written.</param>
+    /// <param name="inputs">Files that it must not replace.</param>
+    /// <exception cref="CheckpointException">It is a folder, a device, in no folder, or one of the inputs.</exception>
+    public static void CheckOutput(string path, params IEnumerable<string> inputs)
+    {
+        ArgumentNullException.ThrowIfNull(path);
+        ArgumentNullException.ThrowIfNull(inputs);
+        string? problem = path.Length == 0 || path.Contains('\0', StringComparison.Ordinal) ? "is no path; the output must be a file."
+            : Directory.Exists(path) ? "is a folder; the output must be a file."
+            // A rename would put a file in the place of the device, for all programs.
+            : !OperatingSystem.IsWindows() && Path.GetDirectoryName(Path.GetFullPath(path)) == "/dev" ? "is a device; the output must be a file."
+            : !Directory.Exists(Path.GetDirectoryName(Path.GetFullPath(path))) ? $"could not be written: there is no folder {Path.GetDirectoryName(Path.GetFullPath(path))}."
+            : inputs.Any(input => AreSame(input, path)) ? "is an input as well; the output must go elsewhere."
+            : null;
+        if (problem is not null)
+        {
+            throw new CheckpointException($"{TensorEntry.Show(path)}: {problem}");
+        }
+    }
+
+    /// <summary>Whether two paths name one file or folder, also through a symbolic link.</summary>
+    public static bool AreSame(string a, string b) => Target(a) == Target(b);
+
+    /// <summary>Makes a folder where it is missing.</summary>
+    /// <exception cref="CheckpointException">It cannot be made.</exception>
+    public static void CreateFolder(string path)
+    {
+        try
+        {
+            Directory.CreateDirectory(path);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or NotSupportedException or ArgumentException)
+        {
+            throw new CheckpointException($"{TensorEntry.Show(path)}: {(File.Exists(path) ? "is a file; it must be a folder." : $"the folder could not be made: {e.Message}")}", e);
+        }
+    }
+
+    private static string Target(string path)
+    {
+        string full = Path.TrimEndingDirectorySeparator(Path.GetFullPath(path));
+        FileSystemInfo link = Directory.Exists(full) ? new DirectoryInfo(full) : new FileInfo(full);
+        return link.Exists && link.ResolveLinkTarget(returnFinalTarget: true) is { } target ? Path.TrimEndingDirectorySeparator(target.FullName) : full;
+    }
+
     internal static string ReadAllText(string path)
     {
         try
@@ -46,6 +91,7 @@ public static class Files
     internal static string Reason(Exception e, string path) => e switch
     {
         FileNotFoundException => "there is no such file.",
+        ArgumentException when path.Length == 0 => "the path is empty.",
         DirectoryNotFoundException => $"there is no folder {Path.GetDirectoryName(Path.GetFullPath(path))}.",
         UnauthorizedAccessException when Directory.Exists(path) => "it is a folder.",
         UnauthorizedAccessException => "permission denied.",

@@ -54,7 +54,7 @@ public sealed class WorldPreparation(WorldOptions options, string folder)
     public double? Make(Step step, Action<int> report, CancellationToken cancel)
     {
         ArgumentNullException.ThrowIfNull(step);
-        StageFolder.Create(folder);
+        Files.CreateFolder(folder);
         double? loss = step.Make(report, cancel);
         Mark(step).Write(Settings());
         return loss;

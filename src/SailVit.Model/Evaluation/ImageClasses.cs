@@ -102,11 +102,15 @@ public sealed class ImageClasses
         }
     }
 
-    private static void Check(string path, IReadOnlyList<string> found, IReadOnlyList<string> names)
+    private static void Check(string path, List<string> found, IReadOnlyList<string> names)
     {
         if (names.Count < 2)
         {
             throw new ArgumentException($"{path}: has {names.Count} classes; a probe needs at least 2, each with its images.");
+        }
+        if (found.Count == 0)
+        {
+            throw new ArgumentException($"{path}: holds no class; it must have one folder with images for each.");
         }
         if (found.Except(names).FirstOrDefault() is { } unknown)
         {

@@ -33,7 +33,7 @@ public static class ModelSoup
         {
             throw new ArgumentException($"A soup needs at least 2 checkpoints; {folders.Count} was given.", nameof(folders));
         }
-        if (folders.Any(f => Path.GetFullPath(f) == Path.GetFullPath(output)))
+        if (folders.Any(f => Files.AreSame(f, output)))
         {
             throw new ArgumentException($"{output}: is one of the checkpoints; the average must go elsewhere.", nameof(output));
         }
@@ -45,6 +45,10 @@ public static class ModelSoup
             checkpoints.AddRange(folders.Select(Checkpoint.Open));
             CheckAlike(checkpoints);
             var (tensors, distances) = Mean(checkpoints, done, cancel);
+            if (distances.Any(d => !double.IsFinite(d)))
+            {
+                throw new CheckpointException($"The weights of {string.Join(" or ", folders)} hold NaN or infinite values; their average would be worth nothing.");
+            }
             CheckpointWriter.Write(output, tensors);
             CopySmallFiles(folders[0], output);
             return new(folders, distances);

@@ -37,7 +37,7 @@ public static class RecipeFile
         var model = root.Child("model");
         var recipe = new Recipe
         {
-            Name = root.Text("name") ?? Path.GetFileNameWithoutExtension(file),
+            Name = root.Text("name") is not null ? StageSections.Name(root) : Path.GetFileNameWithoutExtension(file),
             Seed = root.Count("seed", least: 0) ?? 0,
             Model = model is null ? new() : Model(model),
             Seeds = Seeds(root),

@@ -48,7 +48,7 @@ public sealed class RefinementRun(Recipe recipe, string folder, IReplicas replic
         {
             throw new RecipeException($"The recipe has no stage '{last}'; it has {string.Join(", ", Stages.Select(s => s.Stage.Name))}.");
         }
-        StageFolder.Create(folder);
+        Files.CreateFolder(folder);
         using var alone = replicas.Rank == 0 ? Lock() : null;
         int number = 0;
         foreach (var chain in _chains)

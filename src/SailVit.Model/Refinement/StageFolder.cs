@@ -37,7 +37,7 @@ public sealed class StageFolder(string path)
     /// <exception cref="RecipeException">It was begun with other settings.</exception>
     internal void Open(StageRecipe stage, int seed)
     {
-        Create(Path);
+        Files.CreateFolder(Path);
         var settings = JsonSerializer.SerializeToNode(stage, TrainingJson.Options)!.AsObject();
         settings["seed"] = seed;
         var file = new SettingsFile(In(SettingsName));
@@ -60,18 +60,6 @@ public sealed class StageFolder(string path)
         foreach (string checkpoint in Directory.EnumerateDirectories(Path, "step-*"))
         {
             Directory.Delete(checkpoint, recursive: true);
-        }
-    }
-
-    internal static void Create(string folder)
-    {
-        try
-        {
-            Directory.CreateDirectory(folder);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
-        {
-            throw new CheckpointException($"{folder}: the folder could not be made: {e.Message}", e);
         }
     }
 

@@ -88,7 +88,7 @@ internal static class StageSections
         }
     }
 
-    private static string Name(RecipeSection section)
+    internal static string Name(RecipeSection section)
     {
         string name = section.Text("name") ?? "unnamed";
         return name.IndexOfAny(Forbidden) < 0 && !name.Any(char.IsControl) && name.Trim(['.', ' ']).Length > 0 && name.Length <= 60 ? name

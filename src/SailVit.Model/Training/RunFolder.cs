@@ -48,8 +48,17 @@ public sealed class RunFolder
         ArgumentNullException.ThrowIfNull(tensors);
         string folder = CheckpointPath(state.Step) + Unfinished;
         Try(folder, () => Directory.CreateDirectory(folder));
-        SafetensorsWriter.Write(TensorFile(folder, _rank), tensors);
-        Files.WriteAtomically(StateFile(folder, _rank), stream => JsonSerializer.Serialize(stream, state, TrainingJson.Options));
+        try
+        {
+            SafetensorsWriter.Write(TensorFile(folder, _rank), tensors);
+            Files.WriteAtomically(StateFile(folder, _rank), stream => JsonSerializer.Serialize(stream, state, TrainingJson.Options));
+        }
+        catch (CheckpointException)
+        {
+            // The disk is full, most likely: what was written of this step would only keep it so.
+            Discard(folder);
+            throw;
+        }
     }
 
     /// <summary>Gives a checkpoint its name and drops the oldest beyond <paramref name="keep"/>. Called by one replica.</summary>
@@ -97,6 +106,21 @@ public sealed class RunFolder
             }
         }
         return (states, tensors);
+    }
+
+    // This replica's part, and the folder where no other has one in it.
+    private void Discard(string folder)
+    {
+        try
+        {
+            File.Delete(TensorFile(folder, _rank));
+            File.Delete(StateFile(folder, _rank));
+            Directory.Delete(folder);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            // The first failure is the one to report; Publish of a later step removes the rest.
+        }
     }
 
     private static TrainerState ReadState(string folder, int rank)

@@ -179,7 +179,7 @@ public sealed class Trainer : IDisposable
         }
         if (BadSteps > _options.MostBadSteps)
         {
-            throw new TrainingException($"Step {Step} is the {BadSteps}th whose loss ({loss}) or gradients are not finite; the limit is {_options.MostBadSteps}. Its batches are in {System.IO.Path.Combine(_folder.Path, "bad-batches")}; look at them, or lower the learning rate.");
+            throw new TrainingException($"{BadSteps} steps had a loss or gradients that are not finite, the last of them step {Step} (loss {loss}); the limit is {_options.MostBadSteps}. Their batches are in {System.IO.Path.Combine(_folder.Path, "bad-batches")}; look at them, or lower the learning rate.");
         }
     }
 

@@ -94,6 +94,42 @@ public sealed class BadInputTests : IDisposable
     public void AnOutputInAMissingFolder() =>
         OneLine("there is no folder", "embed", "--weights", Aimv2, "--input", TestData.Image("coffee.png"), "--output", _folder.File("no/such/out.safetensors"));
 
+    [Fact]
+    public void AnOutputThatIsAnInput()
+    {
+        string weights = Directory.CreateDirectory(_folder.File("weights")).FullName, pixels = Write("pixels", PixelKey, torch.zeros(1, 3, 56, 56)), link = _folder.File("link.safetensors");
+        foreach (string name in (string[])[Checkpoint.FileName, ConfigFile.Name])
+        {
+            File.Copy(Path.Combine(Aimv2, name), Path.Combine(weights, name));
+        }
+        File.CreateSymbolicLink(link, pixels);
+        byte[] before = File.ReadAllBytes(pixels);
+        OneLine("is an input as well", "embed", "--weights", weights, "--input", pixels, "--output", link);
+        OneLine("is an input as well", "embed", "--weights", weights, "--input", pixels, "--output", Path.Combine(weights, Checkpoint.FileName));
+        OneLine("is an input as well", "verify", "--weights", weights, "--expected", pixels, "--json", pixels);
+        Assert.Equal(before, File.ReadAllBytes(pixels));
+    }
+
+    [Fact]
+    public void AnOutputThatIsADevice()
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "Windows has no devices among files.");
+        Assert.Contains("is a device", Assert.Throws<CheckpointException>(() => Files.CheckOutput("/dev/null")).Message, StringComparison.Ordinal);
+        Assert.Contains("is a device", Assert.Throws<CheckpointException>(() => new AtomicFile("/dev/null")).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void WeightsThatAreNotFinite()
+    {
+        var tensors = Tensors();
+        tensors["trunk.post_trunk_norm.weight"] = torch.full(128, double.NaN, dtype: ScalarType.Float32);
+        CheckpointWriter.Write(_folder.File("nan"), tensors, config: File.ReadAllText(Path.Combine(Aimv2, ConfigFile.Name)));
+        Embed("the features hold NaN", weights: _folder.File("nan"));
+    }
+
+    [Fact]
+    public void AnOptionOfAnotherType() => OneLine("for option '--batch-size': it must be a whole number. See", "embed", "--input", "a", "--output", "b", "--batch-size", "many");
+
     [Theory]
     [InlineData("--layers", "3")]
     [InlineData("--layers", "")]

@@ -41,6 +41,22 @@ public sealed class ChatTests : IDisposable
     }
 
     [Fact]
+    public void AnOutputThatIsAnotherFile_StaysAsItIs()
+    {
+        string questions = _folder.Write("questions.jsonl", "{\"question\": \"What is it?\"}\n"), notes = _folder.Write("notes.txt", "a line without an end");
+        Refused(notes, "is no file of answers");
+        Refused(questions, "is an input as well");
+        Assert.Equal("a line without an end", File.ReadAllText(notes));
+
+        void Refused(string output, string mentions)
+        {
+            var (exit, _, error) = Chat("--batch", questions, "--output", output);
+            Assert.Equal(1, exit);
+            Assert.Contains(mentions, error, StringComparison.Ordinal);
+        }
+    }
+
+    [Fact]
     public void ImagesKeepTheirSizeWhereTheConfigSaysSo()
     {
         var config = System.Text.Json.Nodes.JsonNode.Parse(File.ReadAllText(_folder.File("config.json")))!;

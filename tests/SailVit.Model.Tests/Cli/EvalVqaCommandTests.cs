@@ -47,6 +47,8 @@ public sealed class EvalVqaCommandTests : IDisposable
         string all = File.ReadAllText(log), results = File.ReadAllText(json);
         string[] lines = all.Split('\n', StringSplitOptions.RemoveEmptyEntries);
         Assert.Equal(4, lines.Length);
+        // Another build of the program goes on with them.
+        Assert.DoesNotContain(typeof(SailVit.Model.Checkpoints.Files).Module.ModuleVersionId.ToString(), lines[0], StringComparison.Ordinal);
         Assert.StartsWith("<image>\nQuestion: q\nOptions:\nA. red", JsonDocument.Parse(lines[1]).RootElement.GetProperty("prompt").GetString(), StringComparison.Ordinal);
 
         // Killed while it wrote the last answers: half a line and a whole one are gone, and only those are made again.
@@ -60,6 +62,9 @@ public sealed class EvalVqaCommandTests : IDisposable
         Assert.True(exit == 0, error);
         Assert.Equal(results, File.ReadAllText(json));
         Fails("of other weights, questions or options", ["--weights", model, "--data", set, "--output", output, "--max-new-tokens", "6"]);
+        File.WriteAllText(log, "of something else");
+        Fails("of other weights, questions or options", args[2..]);
+        Assert.Equal("of something else", File.ReadAllText(log));
         Fails("give them with --answers, or a model", "--data", set);
         Fails("is no base64", "--weights", model, "--data", _folder.Write("AI2D_BAD.tsv", $"index\timage\tquestion\n1\t{new string('!', 99)}\tq\n"), "--output", output, "--max-new-tokens", "5");
     }
@@ -99,6 +104,9 @@ public sealed class EvalVqaCommandTests : IDisposable
         string star = Set("MMStar.tsv"), good = _folder.Write("good.jsonl", "{\"index\": 1, \"answer\": \"B\"}\n{\"index\": 2, \"answer\": \"B\"}\n");
         Fails("no such file", "--data", _folder.File("MMStar_none.tsv"), "--answers", good);
         Fails("no such set", "--data", Set("riddles.tsv"), "--answers", good);
+        Fails("names the column index twice", "--data", _folder.Write("MMStar_2.tsv", "index\tindex\tquestion\n1\t2\tq\n"), "--answers", good);
+        Fails("is an input as well", "--data", star, "--answers", good, "--json", good);
+        Fails("there is no folder", "--data", star, "--answers", good, "--json", _folder.File("none/out.json"));
         Fails("is given 1 times and --data 2", "--data", star, Set("AI2D_TEST.tsv"), "--answers", good);
         Fails("line 2 is no JSON object", "--data", star, "--answers", _folder.Write("bad.jsonl", "{\"index\": 1, \"answer\": \"B\"}\n{\"index\": \n"));
         Fails("1 of 2 questions have no answer: 2", "--data", star, "--answers", _folder.Write("few.jsonl", "{\"index\": 1, \"answer\": \"B\"}\n"));

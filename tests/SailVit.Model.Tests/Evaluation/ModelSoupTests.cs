@@ -78,6 +78,12 @@ public sealed class ModelSoupTests : IDisposable
     {
         Assert.Contains("at least 2", Assert.Throws<ArgumentException>(() => ModelSoup.Average([Source], _folder.File("soup"))).Message, StringComparison.Ordinal);
         Assert.Contains("must go elsewhere", Assert.Throws<ArgumentException>(() => ModelSoup.Average([Source, Source], Source)).Message, StringComparison.Ordinal);
+        string part = Noisy("part", double.NaN, 1);
+        Assert.Contains("must go elsewhere", Assert.Throws<ArgumentException>(() => ModelSoup.Average([Source, part], part + Path.DirectorySeparatorChar)).Message, StringComparison.Ordinal);
+        Directory.CreateSymbolicLink(_folder.File("link"), part);
+        Assert.Contains("must go elsewhere", Assert.Throws<ArgumentException>(() => ModelSoup.Average([Source, part], _folder.File("link"))).Message, StringComparison.Ordinal);
+        Assert.Contains("hold NaN", Assert.Throws<CheckpointException>(() => ModelSoup.Average([Source, part], _folder.File("soup"))).Message, StringComparison.Ordinal);
+        Assert.False(Path.Exists(_folder.File("soup")));
     }
 
     [Fact]

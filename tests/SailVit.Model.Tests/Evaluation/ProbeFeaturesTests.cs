@@ -85,6 +85,7 @@ public sealed class ProbeFeaturesTests : IDisposable
         Assert.Equal(["animals", "things"], ImageClasses.Open(Set).Classes);
         Refused("no such folder", () => ImageClasses.Open(_folder.File("none")));
         Refused("at least 2", () => ImageClasses.Open(Path.Combine(Set, "animals")));
+        Refused("holds no class", () => ImageClasses.Open(Path.Combine(Set, "animals"), ["plants", "things"]));
         Refused("class animals, which the training set does not have", () => ImageClasses.Open(Set, ["plants", "things"]));
         Directory.CreateDirectory(Path.Combine(Set, "void"));
         Refused("holds no image", () => ImageClasses.Open(Set));

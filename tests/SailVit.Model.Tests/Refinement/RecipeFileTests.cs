@@ -71,6 +71,7 @@ public sealed class RecipeFileTests
     /// <summary>Each row: what is replaced in a good recipe, by what, and what the message must say.</summary>
     [Theory]
     [InlineData("batch: 4", "batch: 0", ":5: batch is '0'; it must be a whole number, at least 1, at most 65536.")]
+    [InlineData("stages:", "name: ../a\nstages:", ":2: name is '../a'; it names a folder")]
     [InlineData("batch: 4", "batch: four", "batch is 'four'")]
     [InlineData("batch: 4", "batch: 2000000000", "at least 1, at most 65536")]
     [InlineData("steps: 3", "epochs: 1e300", "epochs is '1e300'; it must be a number above 0, at most 1000000")]

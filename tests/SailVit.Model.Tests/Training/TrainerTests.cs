@@ -89,6 +89,16 @@ public sealed class TrainerTests : IDisposable
     }
 
     [Fact]
+    public void AFullDisk_LeavesNothingOfTheCheckpointThatDidNotFit()
+    {
+        using var scope = NewDisposeScope();
+        var folder = new RunFolder(Path.Combine(_folder, "full"));
+        // One value, claimed 2⁵⁸ times: no disk has the space.
+        Assert.Throws<CheckpointException>(() => folder.Write(new TrainerState { Step = 5 }, new Dictionary<string, Tensor> { ["w"] = zeros(1).expand(1L << 58) }));
+        Assert.Empty(Directory.EnumerateFileSystemEntries(folder.Path));
+    }
+
+    [Fact]
     public void TheLastCheckpointsStay()
     {
         using var scope = NewDisposeScope();
@@ -108,7 +118,7 @@ public sealed class TrainerTests : IDisposable
         using var kept = SafetensorsFile.Open(Path.Combine(options.Folder, "bad-batches", "step-00000002-replica-0-batch-0.safetensors"));
         Assert.Equal("4", kept.Metadata["samples"]);
         var failure = Assert.Throws<TrainingException>(() => Train(Options("hopeless") with { MostBadSteps = 2 }, bad: [0, 2, 4, 6]));
-        Assert.Contains("Step 2 is the 3th", failure.Message, StringComparison.Ordinal);
+        Assert.Contains("3 steps had a loss or gradients that are not finite, the last of them step 2", failure.Message, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -6,7 +6,7 @@ namespace SailVit.Model.Evaluation.Vqa;
 internal static class TsvReader
 {
     /// <summary>Reads all rows, the first of which names the columns.</summary>
-    /// <exception cref="ArgumentException">A quote is not closed, or a row has more fields than there are columns.</exception>
+    /// <exception cref="ArgumentException">A quote is not closed, a column is named twice, or a row has more fields than there are columns.</exception>
     public static IEnumerable<Dictionary<string, string>> Read(TextReader text, string source)
     {
         string[]? columns = null;
@@ -17,6 +17,10 @@ internal static class TsvReader
             if (columns is null)
             {
                 columns = [.. fields];
+                if (columns.GroupBy(name => name).FirstOrDefault(g => g.Count() > 1) is { } twice)
+                {
+                    throw new ArgumentException($"{source}: the header names the column {twice.Key} twice.");
+                }
                 continue;
             }
             if (fields.Count > columns.Length)

@@ -25,7 +25,7 @@ public sealed class VqaScorer
     /// <param name="questions">Its questions.</param>
     /// <param name="answers">Answers by index; every question has one.</param>
     /// <param name="judge">What a judge said, by index: a mark for MMVet, else what it took from the answer. Null where there was none.</param>
-    /// <exception cref="ArgumentException">Answers are missing, or a judge where the set needs one, or a question lacks what its rule needs.</exception>
+    /// <exception cref="ArgumentException">Answers are missing, or a judge where the set needs one, the judge is of another set, or a question lacks what its rule needs.</exception>
     public static VqaReport Score(VqaSet set, IReadOnlyList<VqaQuestion> questions, IReadOnlyDictionary<string, string> answers, IReadOnlyDictionary<string, string>? judge = null)
     {
         ArgumentNullException.ThrowIfNull(set);
@@ -39,6 +39,10 @@ public sealed class VqaScorer
         if (set.Rule == VqaRule.Marked && judge is null)
         {
             throw new ArgumentException($"{set.Name}: is marked by a judge model; give its marks, from 0 to 1, with --judge.");
+        }
+        if (judge?.Keys.Except(questions.Select(q => q.Index)).FirstOrDefault() is { } foreign)
+        {
+            throw new ArgumentException($"{set.Name}: the judge speaks of question {foreign}, which the set does not have; --judge must be of this set.");
         }
         return new VqaScorer(set, questions, answers, judge ?? new Dictionary<string, string>()).Report();
     }

@@ -89,6 +89,7 @@ public sealed class VqaScorerTests
         Assert.Equal(50, report.Score);
         Assert.Equal((50.0, 50.0), (report.Metrics["capability: math"], report.Metrics["capability: rec"]));
         Assert.Equal(1, report.Unclear);
+        Assert.Contains("speaks of question 4, which the set does not have", Assert.Throws<ArgumentException>(() => Score("MMVet", questions, ["x", "y", "z"], ("4", "1"))).Message, StringComparison.Ordinal);
         Assert.Contains("--judge", Assert.Throws<ArgumentException>(() => Score("MMVet", questions, ["x", "y", "z"])).Message, StringComparison.Ordinal);
     }
 
