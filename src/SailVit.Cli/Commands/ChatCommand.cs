@@ -68,21 +68,22 @@ internal static class ChatCommand
         {
             throw new ArgumentException($"--max-tiles is {result.GetValue(MaxTiles)}; it must be at least 1, at most {DynamicTiling.MostTiles}.");
         }
-        using var interrupt = new Interrupt();
         using var session = Open(result);
+        if (batch is null && question is null && !Console.IsInputRedirected)
+        {
+            Converse(session, images);
+            return 0;
+        }
+        // Waiting for words is left to the system: Ctrl+C ends it.
+        question = batch is null ? (question ?? Console.In.ReadToEnd()).Trim() : null;
+        using var interrupt = new Interrupt();
         if (batch is not null)
         {
             int failed = new ChatBatch(batch, output!).Run((text, files) => session.Answer([ChatSession.Question(text, files.Count)], files, _ => { }, interrupt.Token), interrupt.Token);
             Console.WriteLine(failed == 0 ? $"answers → {output}" : $"answers → {output}; {failed} lines could not be answered, see 'error' there");
             return failed == 0 ? 0 : 1;
         }
-        if (question is null && !Console.IsInputRedirected)
-        {
-            Converse(session, images, interrupt.Token);
-            return 0;
-        }
-        question = (question ?? Console.In.ReadToEnd()).Trim();
-        if (question.Length == 0)
+        if (string.IsNullOrEmpty(question))
         {
             throw new ArgumentException("there is no question; give it as an argument or on standard input.");
         }
@@ -107,13 +108,14 @@ internal static class ChatCommand
         });
 
     // The images belong to the first question; an empty line or the end of input ends the conversation.
-    private static void Converse(ChatSession session, string[] images, CancellationToken cancel)
+    private static void Converse(ChatSession session, string[] images)
     {
         var messages = new List<ChatMessage>();
         for (Prompt(); Console.ReadLine() is { Length: > 0 } line; Prompt())
         {
             messages.Add(ChatSession.Question(line, messages.Count == 0 ? images.Length : 0));
-            string answer = session.Answer(messages, images, Show, cancel);
+            using var interrupt = new Interrupt();
+            string answer = session.Answer(messages, images, Show, interrupt.Token);
             Console.WriteLine();
             messages.Add(new ChatMessage(ChatMessage.Assistant, answer));
         }

@@ -86,6 +86,7 @@ public sealed class MultiheadAttention : Module<Tensor, Tensor, Tensor, Tensor>
         CheckInput(query, nameof(query));
         CheckInput(key, nameof(key));
         CheckInput(value, nameof(value));
+        CheckMasks(key_padding_mask, attn_mask, query, key);
         using var scope = NewDisposeScope();
         var mask = Mask(key_padding_mask, attn_mask, _batchFirst ? query.shape[0] : query.shape[1]);
         var output = ReferenceEquals(query, key) && ReferenceEquals(key, value)
@@ -102,6 +103,19 @@ public sealed class MultiheadAttention : Module<Tensor, Tensor, Tensor, Tensor>
         if (view.Size(-1) != _width)
         {
             Check.Throw(name, $"has {view.Size(-1)} channels; it must have embed_dim, {_width}.");
+        }
+    }
+
+    private void CheckMasks(Tensor? key_padding_mask, Tensor? attn_mask, Tensor query, Tensor key)
+    {
+        var (sequence, batch) = _batchFirst ? (1, 0) : (0, 1);
+        if (key_padding_mask is not null)
+        {
+            Check.Shape(Check.View(key_padding_mask), [key.shape[batch], key.shape[sequence]], nameof(key_padding_mask));
+        }
+        if (attn_mask is not null && Check.View(attn_mask).Rank == 3)
+        {
+            Check.Shape(Check.View(attn_mask), [query.shape[batch] * _heads, query.shape[sequence], key.shape[sequence]], nameof(attn_mask));
         }
     }
 

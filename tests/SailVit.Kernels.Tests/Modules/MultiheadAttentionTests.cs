@@ -124,5 +124,9 @@ public sealed class MultiheadAttentionTests
         var wrong = randn(7, 2, 8);
         Assert.Contains("has 8 channels", Assert.Throws<ArgumentException>(() => ours.call(wrong, wrong, wrong)).Message, StringComparison.Ordinal);
         Assert.Contains("[N, B, C]", Assert.Throws<ArgumentException>(() => ours.call(wrong[0], wrong, wrong)).Message, StringComparison.Ordinal);
+        var x = randn(7, 2, Width);
+        Assert.Contains("key_padding_mask has shape [7, 2]; it must be [2, 7]", Assert.Throws<ArgumentException>(() => ours.forward(x, x, x, zeros(7, 2, dtype: ScalarType.Bool))).Message, StringComparison.Ordinal);
+        Assert.Contains("key_padding_mask is [2, 7] Bool on meta", Assert.ThrowsAny<ArgumentException>(() => ours.forward(x, x, x, zeros(2, 7, dtype: ScalarType.Bool, device: META))).Message, StringComparison.Ordinal);
+        Assert.Contains("attn_mask has shape [3, 7, 7]; it must be", Assert.Throws<ArgumentException>(() => ours.forward(x, x, x, null, zeros(3, 7, 7))).Message, StringComparison.Ordinal);
     }
 }

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Text.Json;
 using SailVit.Model.Language;
 using SailVit.Model.Multimodal;
@@ -38,6 +39,20 @@ public sealed class ChatTests : IDisposable
         var answer = model.Generate([new MultimodalPrompt(prompt.Ids, pixels)], new GenerationOptions { MaxNewTokens = 8, StopIds = [tokenizer.EosId] });
         Assert.Equal(tokenizer.Decode(answer[0].Ids) + "\n", output);
         Assert.NotEqual("\n", output);
+    }
+
+    [Fact]
+    public void Interrupted_WhileItWaitsForTheQuestion_Ends()
+    {
+        const int SigInt = 2;
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "Windows has no signals.");
+        using var process = Process.Start(new ProcessStartInfo("dotnet", [Sailvit.Library, "chat", "--weights", _folder.Path]) { RedirectStandardInput = true, RedirectStandardError = true, RedirectStandardOutput = true })!;
+        // Loaded, and reading what never comes; a signal before that ends it as well.
+        process.WaitForExit(TimeSpan.FromSeconds(3));
+        _ = Sailvit.SendSignal(process.Id, SigInt);
+        bool ended = process.WaitForExit(TimeSpan.FromSeconds(20));
+        process.Kill();
+        Assert.True(ended);
     }
 
     [Fact]
