@@ -27,15 +27,15 @@ internal static class CommandLine
     {
         root.Options.Add(Verbose);
         using var limit = OperatingSystem.IsWindows() ? null : PosixSignalRegistration.Create(FileTooLarge, signal => signal.Cancel = true);
-        // Without a verb there is nothing to do but to say which there are.
-        var parsed = root.Parse(args.Length == 0 ? ["--help"] : args);
-        if (parsed.Errors.Count > 0)
-        {
-            Say($"{Complaint(parsed)} See {string.Join(' ', Verbs(parsed).Prepend("sailvit"))} --help.");
-            return Failed;
-        }
         try
         {
+            // Without a verb there is nothing to do but to say which there are.
+            var parsed = root.Parse(args.Length == 0 ? ["--help"] : args);
+            if (parsed.Errors.Count > 0)
+            {
+                Say($"{Complaint(parsed)} See {string.Join(' ', Verbs(parsed).Prepend("sailvit"))} --help.");
+                return Failed;
+            }
             return parsed.Invoke(new InvocationConfiguration { EnableDefaultExceptionHandler = false });
         }
         catch (OperationCanceledException e)
@@ -49,7 +49,7 @@ internal static class CommandLine
 #pragma warning restore CA1031
         {
             Say(Describe(e));
-            if (parsed.GetValue(Verbose))
+            if (args.Contains(Verbose.Name))
             {
                 Console.Error.WriteLine(e);
             }

@@ -43,12 +43,7 @@ internal static class BenchCommand
 
     private static readonly Option<bool> Quick = new("--quick") { Description = "Fewer samples: a look, not a record." };
 
-    private static readonly Option<FileInfo?> JsonFile = new("--json")
-    {
-        Description = "Write the rows to this file.",
-        HelpName = "OUT",
-        Validators = { RequireFolder },
-    };
+    private static readonly Option<string?> JsonFile = JsonOption.Create("Write the rows to this file.");
 
     private static readonly Option<bool> Record = new("--record") { Description = "Write table, rows and versions under --results." };
 
@@ -58,15 +53,6 @@ internal static class BenchCommand
         HelpName = "DIR",
         DefaultValueFactory = _ => new DirectoryInfo(Path.Combine("bench", "results")),
     };
-
-    // Checked before minutes of measuring, not after.
-    private static void RequireFolder(OptionResult result)
-    {
-        if (result.GetValueOrDefault<FileInfo?>()?.Directory is { Exists: false } folder)
-        {
-            result.AddError($"{result.Option.Name}: there is no folder {folder.FullName}.");
-        }
-    }
 
     public static Command Create()
     {
@@ -213,7 +199,7 @@ internal static class BenchCommand
         AnsiConsole.WriteLine($"limits: {limits}");
         if (result.GetValue(JsonFile) is { } file)
         {
-            BenchFiles.WriteJson(file.FullName, rows);
+            BenchFiles.WriteJson(file, rows);
         }
         if (result.GetValue(Record))
         {

@@ -16,7 +16,7 @@ internal static class InfoCommand
     {
         var what = new Argument<string>("what") { Description = "A checkpoint folder, config.json, .safetensors file, its index, or the name of a model." };
         var tensors = new Option<bool>("--tensors") { Description = "List every tensor." };
-        var json = new Option<string?>("--json") { Description = "Write the same to this file.", HelpName = "OUT" };
+        var json = JsonOption.Create("Write the same to this file.");
         var command = new Command("info", "Show architecture, parameters, FLOPs and memory.") { what, tensors, json };
         command.SetAction(result =>
         {

@@ -18,7 +18,7 @@ internal static class VerifyCommand
         var encoder = new EncoderOptions();
         var expected = new Option<string>("--expected") { Description = "Tensors of the other framework: input.pixel_values; output.last, output.hidden.<i>, output.selected; input.grad_output and grad.<name>. Of a multimodal model: input.ids, input.labels; output.connector, .logits, .loss, .generated; grad.<name>.", HelpName = "FILE", Required = true };
         var tolerance = new Option<double>("--tolerance") { Description = "Largest relative error ‖a − b‖ / ‖b‖ of a tensor.", HelpName = "NUMBER", DefaultValueFactory = _ => 1e-4 };
-        var json = new Option<string?>("--json") { Description = "Write the errors to this file.", HelpName = "OUT" };
+        var json = JsonOption.Create("Write the errors to this file.");
 
         var command = new Command("verify", "Compare outputs and gradients with expected ones; exit code 1 above the tolerance.") { expected, tolerance, json };
         foreach (var option in encoder.WithWeights)
@@ -31,10 +31,6 @@ internal static class VerifyCommand
             if (!(limit >= 0 && double.IsFinite(limit)))
             {
                 throw new ArgumentException($"--tolerance is {limit}; it must be a number from 0.");
-            }
-            if (result.GetValue(json) is { } output)
-            {
-                Files.CheckOutput(output, [result.GetValue(expected)!, .. encoder.Sources(result)]);
             }
             using var backend = encoder.UseBackend(result);
             using var file = SafetensorsFile.Open(result.GetValue(expected)!);

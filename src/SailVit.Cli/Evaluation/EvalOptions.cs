@@ -1,8 +1,8 @@
 using System.CommandLine;
-using System.CommandLine.Parsing;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using SailVit.Cli.Running;
 using SailVit.Model.Checkpoints;
 using static TorchSharp.torch;
 
@@ -29,23 +29,7 @@ internal static class EvalOptions
         Arity = required ? ArgumentArity.OneOrMore : ArgumentArity.ZeroOrMore,
     };
 
-    /// <summary>A file for the results; one that cannot be written is refused before the work.</summary>
-    public static Option<string?> Json()
-    {
-        var json = new Option<string?>("--json") { Description = "Write the results to this file.", HelpName = "OUT" };
-        json.Validators.Add(given =>
-        {
-            try
-            {
-                Files.CheckOutput(given.GetValueOrDefault<string?>() ?? "", given.Parent is CommandResult { Children: var all } ? [.. all.OfType<OptionResult>().Where(o => o != given).SelectMany(o => o.Tokens).Select(t => t.Value)] : []);
-            }
-            catch (CheckpointException e)
-            {
-                given.AddError($"--json {e.Message}");
-            }
-        });
-        return json;
-    }
+    public static Option<string?> Json() => JsonOption.Create("Write the results to this file.");
 
     public static Option<string> DType()
     {

@@ -123,7 +123,7 @@ internal sealed class EncoderOptions
         return encoder;
     }
 
-    private static bool IsOfCheckpoint(string file) => Path.GetFileName(file) is ConfigFile.Name or Checkpoint.IndexName || file.EndsWith(".safetensors", StringComparison.Ordinal);
+    internal static bool IsOfCheckpoint(string file) => Path.GetFileName(file) is ConfigFile.Name or Checkpoint.IndexName || file.EndsWith(".safetensors", StringComparison.Ordinal);
 
     // --weights may also name the safetensors file or the index itself.
     private static string ConfigBeside(string weights) => File.Exists(weights)

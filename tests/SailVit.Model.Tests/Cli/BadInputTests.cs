@@ -107,6 +107,7 @@ public sealed class BadInputTests : IDisposable
         OneLine("is an input as well", "embed", "--weights", weights, "--input", pixels, "--output", link);
         OneLine("is an input as well", "embed", "--weights", weights, "--input", pixels, "--output", Path.Combine(weights, Checkpoint.FileName));
         OneLine("is an input as well", "verify", "--weights", weights, "--expected", pixels, "--json", pixels);
+        OneLine("is an input as well", "verify", "--weights", weights, "--expected", pixels, "--json", Path.Combine(weights, ConfigFile.Name));
         Assert.Equal(before, File.ReadAllBytes(pixels));
     }
 
@@ -126,6 +127,12 @@ public sealed class BadInputTests : IDisposable
         CheckpointWriter.Write(_folder.File("nan"), tensors, config: File.ReadAllText(Path.Combine(Aimv2, ConfigFile.Name)));
         Embed("the features hold NaN", weights: _folder.File("nan"));
     }
+
+    [Theory]
+    [InlineData("", "is no path")]
+    [InlineData("no/such/folder.json", "could not be written: there is no folder")]
+    [InlineData(".", "is a folder")]
+    public void ResultsThatCannotBeWritten(string json, string mentions) => OneLine($"--json {json}: {mentions}", "bench", "ops", "--quick", "--json", json);
 
     [Fact]
     public void AnOptionOfAnotherType() => OneLine("for option '--batch-size': it must be a whole number. See", "embed", "--input", "a", "--output", "b", "--batch-size", "many");
