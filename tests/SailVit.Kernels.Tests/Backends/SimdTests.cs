@@ -131,6 +131,21 @@ public sealed unsafe class SimdTests
             ushort* bits = stackalloc ushort[16];
             byte* bytes = stackalloc byte[16];
             float* y = stackalloc float[16];
+            // A pair is even elements, then odd ones; the scalar width has pairs too.
+            ushort* pair = stackalloc ushort[32];
+            for (int start = 0; start < 65536; start += 2 * S.Width)
+            {
+                for (int i = 0; i < 2 * S.Width; i++)
+                {
+                    // Neighbours differ in all fields, so that special values stand beside ordinary ones.
+                    pair[i] = (ushort)((start + i) * 40503);
+                }
+                F16.LoadPair<S, V>(pair, 0, out var even, out var odd);
+                S.Store(y, even);
+                Each(S.Width, i => (float)BitConverter.UInt16BitsToHalf(pair[2 * i]), y);
+                S.Store(y, odd);
+                Each(S.Width, i => (float)BitConverter.UInt16BitsToHalf(pair[(2 * i) + 1]), y);
+            }
             for (int start = 0; start < 65536; start += S.Width)
             {
                 for (int i = 0; i < S.Width; i++)
@@ -165,7 +180,7 @@ public sealed unsafe class SimdTests
         public void Run<S, V>() where S : struct, ISimd<V> where V : unmanaged
         {
             float* x = stackalloc float[16];
-            ushort* bits = stackalloc ushort[17];
+            ushort* bits = stackalloc ushort[17], pair = stackalloc ushort[33];
             for (int start = 0; start < values.Length; start += S.Width)
             {
                 int n = Math.Min(S.Width, values.Length - start);
@@ -177,6 +192,13 @@ public sealed unsafe class SimdTests
                     ushort half = BitConverter.HalfToUInt16Bits((Half)x[i]);
                     Assert.True(float.IsNaN(x[i]) ? Half.IsNaN(BitConverter.UInt16BitsToHalf(bits[i])) : bits[i] == half, $"float16 of {x[i]:r}: {bits[i]:x4}, not {half:x4}.");
                 }
+                pair[2 * S.Width] = 0xABCD;
+                F16.StorePair<S, V>(pair, 0, S.Load(x), S.Sub(S.Zero, S.Load(x)));
+                for (int i = 0; i < n; i++)
+                {
+                    Assert.Equal(bits[i], pair[2 * i]);
+                    Assert.True(pair[(2 * i) + 1] == (bits[i] ^ 0x8000) || x[i] == 0 || float.IsNaN(x[i]), $"float16 of {-x[i]:r}: {pair[(2 * i) + 1]:x4}.");
+                }
                 Bf16.Store<S, V>(bits, 0, S.Load(x));
                 for (int i = 0; i < n; i++)
                 {
@@ -184,6 +206,7 @@ public sealed unsafe class SimdTests
                     Assert.True(float.IsNaN(x[i]) ? float.IsNaN(BitConverter.Int32BitsToSingle(bits[i] << 16)) : bits[i] == rounded, $"bfloat16 of {x[i]:r}: {bits[i]:x4}, not {rounded:x4}.");
                 }
                 Assert.Equal(0xABCD, bits[S.Width]);
+                Assert.Equal(0xABCD, pair[2 * S.Width]);
             }
         }
 
@@ -222,6 +245,13 @@ public sealed unsafe class SimdTests
         for (int n = 0; n < 2048; n++)
         {
             values.Add((n + 0.5f) * MathF.ScaleB(1, -24));
+        }
+        var random = new Random(1);
+        for (int n = 0; n < 1_000_000; n++)
+        {
+            // All patterns of float32; every other one among those that float16 does not round to 0 or infinity.
+            int bits = random.Next(int.MinValue, int.MaxValue);
+            values.Add(BitConverter.Int32BitsToSingle(n % 2 == 0 ? bits : (bits & unchecked((int)0x87ffffff)) | (random.Next(6, 9) << 27)));
         }
         SimdProbe.At(width, new Narrowing([.. values]));
     }

@@ -93,8 +93,11 @@ internal unsafe interface ISimd<V> where V : unmanaged
     /// <summary>Lane-wise mask ? a : b.</summary>
     static abstract V Select(V mask, V a, V b);
 
-    /// <summary>Whether any lane of a mask is set.</summary>
+    /// <summary>Whether any bit of a mask is set.</summary>
     static abstract bool Any(V mask);
+
+    /// <summary>Whether any lane is NaN.</summary>
+    static abstract bool AnyNaN(V a);
 
     /// <summary>Sum over lanes, always in the same tree order.</summary>
     static abstract float Sum(V a);

@@ -124,6 +124,9 @@ internal readonly unsafe struct Simd128 : ISimd<Vector128<float>>
     public static bool Any(Vector128<float> mask) => mask.AsInt32() != Vector128<int>.Zero;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static bool AnyNaN(Vector128<float> a) => !Vector128.EqualsAll(a, a);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static float Sum(Vector128<float> a)
     {
         var pairs = a + Vector128.Shuffle(a, Vector128.Create(2, 3, 0, 1));

@@ -81,6 +81,8 @@ internal readonly unsafe struct SimdScalar : ISimd<float>
 
     public static bool Any(float mask) => BitConverter.SingleToInt32Bits(mask) != 0;
 
+    public static bool AnyNaN(float a) => float.IsNaN(a);
+
     public static float Sum(float a) => a;
 
     public static float HorizontalMax(float a) => a;

@@ -167,7 +167,7 @@ internal readonly unsafe struct AttentionBackwardBFloat16 : ICpuKernel
             V first = S.Load(even + i), second = S.Load(odd + i);
             Bf16.Store<S, V>(s.SlopeRows, (r * QueryBlock) + i, first);
             Bf16.Store<S, V>(s.SlopeRows, ((r + 1) * QueryBlock) + i, second);
-            S.Store((float*)(s.SlopePairs + (r * QueryBlock)) + i, Element16.Pair<S, V, Bf16>(first, second));
+            S.Store((float*)(s.SlopePairs + (r * QueryBlock)) + i, Bf16.NarrowPair<S, V>(first, second));
         }
     }
 
