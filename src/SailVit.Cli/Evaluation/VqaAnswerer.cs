@@ -1,3 +1,4 @@
+using System.Security.Cryptography;
 using SailVit.Cli.Running;
 using SailVit.Model.Evaluation.Vqa;
 using SailVit.Model.Images;
@@ -44,8 +45,8 @@ internal sealed class VqaAnswerer : IDisposable
     public IReadOnlyDictionary<string, string> Answer(VqaTask task, string folder, CancellationToken cancel)
     {
         string path = Path.Combine(folder, $"{task.Set.Name}.answers.jsonl");
-        // Not of the build: an answer is text, and stays what this model said to this question.
-        var run = EmbedIdentity.Of(EncoderOptions.Sources(_weights), [Path.GetFullPath(task.Path)], task.Set.Name, $"{_dtype}", $"{_split}", $"{_options.MaxNewTokens} tokens", $"batch {BatchSize}");
+        // Neither of the build nor of the file's place or time: an answer is text, and stays what this model said to this question.
+        var run = EmbedIdentity.Of(EncoderOptions.Sources(_weights), [Content(task.Path)], task.Set.Name, $"{_dtype}", $"{_split}", $"{_options.MaxNewTokens} tokens", $"batch {BatchSize}");
         using var log = AnswerLog.Open(path, $"weights {run.Weights}, questions {run.Inputs}, {run.Options}");
         int start = log.Answers.Count;
         var left = task.Questions.Where(q => !log.Answers.ContainsKey(q.Index)).Chunk(BatchSize).ToList();
@@ -61,6 +62,12 @@ internal sealed class VqaAnswerer : IDisposable
     }
 
     public void Dispose() => _model.Dispose();
+
+    private static string Content(string path)
+    {
+        using var file = File.OpenRead(path);
+        return Convert.ToHexStringLower(SHA256.HashData(file));
+    }
 
     private void Answer(VqaTask task, List<VqaQuestion[]> batches, AnswerLog log, Action<int> report, CancellationToken cancel)
     {
