@@ -23,10 +23,13 @@ internal static class CommandLine
 
     private static readonly Option<bool> Verbose = new("--verbose") { Description = "Show the stack trace of an error.", Recursive = true };
 
+    // For as long as the process lives: what is still open at its end is written then.
+    private static PosixSignalRegistration? _limit;
+
     public static int Run(RootCommand root, string[] args)
     {
         root.Options.Add(Verbose);
-        using var limit = OperatingSystem.IsWindows() ? null : PosixSignalRegistration.Create(FileTooLarge, signal => signal.Cancel = true);
+        _limit = OperatingSystem.IsWindows() ? null : PosixSignalRegistration.Create(FileTooLarge, signal => signal.Cancel = true);
         try
         {
             // Without a verb there is nothing to do but to say which there are.

@@ -133,7 +133,9 @@ public sealed class AtomicFile : IDisposable
         }
     }
 
-    private static bool IsExpected(Exception e) => e is IOException or UnauthorizedAccessException or NotSupportedException;
+    private static bool IsExpected(Exception e) => e is IOException or UnauthorizedAccessException or NotSupportedException
+        // What .NET makes of EFBIG, a file beyond the largest that the file system or the limit of the process allows.
+        or ArgumentOutOfRangeException;
 
     private CheckpointException Failed(Exception e) => new($"{_path}: could not be written: {Reason(e)}", e);
 
@@ -141,7 +143,7 @@ public sealed class AtomicFile : IDisposable
     {
         // ENOSPC, EDQUOT, ERROR_DISK_FULL; the reservation's own failures have no code.
         IOException when e.HResult is 28 or 122 or unchecked((int)0x80070070) || e.Message.Contains("disk was full", StringComparison.Ordinal) => "the disk is full.",
-        IOException when e.Message.Contains("was too large", StringComparison.Ordinal) => "the file is larger than the file system takes.",
+        IOException or ArgumentOutOfRangeException when e.Message.Contains("too large", StringComparison.Ordinal) => "the file is larger than the file system takes.",
         FileNotFoundException => "no file can be created there.",
         _ => Files.Reason(e, _path),
     };

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using SailVit.Model.Checkpoints;
 using SailVit.Model.Tests.Checkpoints;
 using SailVit.Model.Tests.Images;
@@ -117,6 +118,25 @@ public sealed class BadInputTests : IDisposable
         Assert.SkipWhen(OperatingSystem.IsWindows(), "Windows has no devices among files.");
         Assert.Contains("is a device", Assert.Throws<CheckpointException>(() => Files.CheckOutput("/dev/null")).Message, StringComparison.Ordinal);
         Assert.Contains("is a device", Assert.Throws<CheckpointException>(() => new AtomicFile("/dev/null")).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void AnOutputLargerThanFilesMayBe()
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "ulimit is a shell's.");
+        string output = Directory.CreateDirectory(_folder.File("small")).FullName;
+        // 8 KiB; the runtime's own double mapping of code would be such a file too.
+        var start = new ProcessStartInfo("sh", ["-c", "ulimit -f 8; exec dotnet \"$@\"", "sh", Sailvit.Library, "embed", "--weights", Aimv2, "--input", TestData.Image("coffee.png"), "--output", Path.Combine(output, "out.safetensors"), "--layers", "0,last"])
+        {
+            RedirectStandardError = true,
+            Environment = { ["DOTNET_EnableWriteXorExecute"] = "0" },
+        };
+        using var process = Process.Start(start)!;
+        string error = process.StandardError.ReadToEnd();
+        process.WaitForExit();
+        Assert.Contains("larger than the file system takes", error, StringComparison.Ordinal);
+        Assert.Equal(1, process.ExitCode);
+        Assert.Empty(Directory.GetFiles(output));
     }
 
     [Fact]
