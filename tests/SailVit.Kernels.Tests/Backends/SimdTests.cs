@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using SailVit.Kernels.Backends.Cpu;
 using Xunit;
 
@@ -255,6 +256,27 @@ public sealed unsafe class SimdTests
         }
         SimdProbe.At(width, new Narrowing([.. values]));
     }
+
+    private sealed class LowHalves : ISimdProbe
+    {
+        // Optimised at once: the wrong load appears in optimised code alone.
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        public void Run<S, V>() where S : struct, ISimd<V> where V : unmanaged
+        {
+            ushort* bits = stackalloc ushort[32];
+            new Span<ushort>(bits, 32).Fill(0xABCD);
+            float* y = stackalloc float[16];
+            S.Store(y, S.Or(S.LoadU16(bits), S.ShiftLeft(S.LoadU16(bits + 1), 17)));
+            for (int i = 0; i < S.Width; i++)
+            {
+                Assert.Equal(0x579AABCDu, BitConverter.SingleToUInt32Bits(y[i]));
+            }
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(Widths))]
+    public void LoadU16_LeavesUpperHalvesEmpty(SimdWidth width) => SimdProbe.At(width, new LowHalves());
 
     private sealed class Streaming : ISimdProbe
     {

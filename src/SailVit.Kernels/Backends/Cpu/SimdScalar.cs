@@ -17,7 +17,9 @@ internal readonly unsafe struct SimdScalar : ISimd<float>
 
     public static void StoreNonTemporal(float* p, float v) => *p = v;
 
-    public static float LoadU16(ushort* p) => Bits(*p);
+    // In two loads: the JIT makes four bytes of a 16-bit load whose pattern goes through a float (dotnet/runtime issue 133580), so
+    // that the next element stands in the upper half and the last one of a tensor is read past its end.
+    public static float LoadU16(ushort* p) => Bits(((byte*)p)[0] | ((uint)((byte*)p)[1] << 8));
 
     public static void StoreU16(ushort* p, float bits) => *p = (ushort)Pattern(bits);
 
