@@ -73,7 +73,24 @@ public sealed class RefinementRunTests
     public void InterruptedAfterEveryStep_EndsWithTheSameBits()
     {
         using var folder = new TempFolder();
-        string text = ToyRecipe.Text(defaults: "precision: float32\nadalrs: { window: 2, alpha: 3, beta: 2 }\nema: 0.9");
+        InterruptedAfterEveryStep(folder, ToyRecipe.Text(defaults: "precision: float32\nadalrs: { window: 2, alpha: 3, beta: 2 }\nema: 0.9"));
+    }
+
+    [Fact]
+    public void ImagesOfTheirOwnSize_TrainAndGoOn()
+    {
+        using var folder = new TempFolder();
+        var made = Make(folder, ToyRecipe.Text(), "made");
+        Assert.True(made.Run(last: "coarse"));
+        string given = made.Stages[0].Folder.Model, config = Path.Combine(given, ConfigFile.Name);
+        File.WriteAllText(config, "{ \"any_res_positions\": \"bicubic\"," + File.ReadAllText(config)[1..]);
+        string text = $"model: {{ folder: {given} }}\n" + ToyRecipe.Text()[ToyRecipe.Text().IndexOf("defaults:", StringComparison.Ordinal)..];
+        InterruptedAfterEveryStep(folder, text);
+        Assert.NotNull(MultimodalConfigFile.Read(Make(folder, text, "whole").Stages[2].Folder.Model).AnyRes);
+    }
+
+    private static void InterruptedAfterEveryStep(TempFolder folder, string text)
+    {
         var whole = Make(folder, text, "whole");
         Assert.True(whole.Run());
         int stops = 0;
