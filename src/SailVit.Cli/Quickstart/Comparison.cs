@@ -78,8 +78,10 @@ internal static class Comparison
         double difference = 0, norm = 0;
         foreach (var (a, b) in ours.Features.Zip(stock.Features))
         {
-            difference += (a.to(float64) - b.to(float64)).square().sum().item<double>();
-            norm += b.to(float64).square().sum().item<double>();
+            var reference = b.to(float64);
+            var error = a.to(float64) - reference;
+            difference += error.mul(error).sum().item<double>();
+            norm += reference.mul(reference).sum().item<double>();
         }
         return Math.Sqrt(difference / norm);
     }

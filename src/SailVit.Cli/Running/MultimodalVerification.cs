@@ -2,6 +2,7 @@ using SailVit.Model.Checkpoints;
 using SailVit.Model.Data;
 using SailVit.Model.Language;
 using SailVit.Model.Multimodal;
+using TorchSharp;
 using static TorchSharp.torch;
 
 namespace SailVit.Cli.Running;
@@ -68,17 +69,21 @@ internal static class MultimodalVerification
 
     private static SequenceLayout Layout(Tensor ids) => SequenceLayout.Of([.. Enumerable.Repeat((int)ids.shape[1], (int)ids.shape[0])]);
 
-    private static PackedBatch Batch(Tensor ids, Tensor pixels, Tensor labels) => new()
+    private static PackedBatch Batch(Tensor ids, Tensor pixels, Tensor labels)
     {
-        Ids = ids.flatten(),
-        Labels = labels.flatten(),
-        Weights = ones(ids.numel()),
-        Layout = Layout(ids),
-        Pixels = pixels.alias(),
-        Tiles = (int)pixels.shape[0],
-        TrainedTokens = (int)labels.ne(PackedBatch.Ignored).sum().item<long>(),
-        SampleIds = [.. Enumerable.Range(0, (int)ids.shape[0]).Select(i => $"row {i}")],
-    };
+        using Scalar ignored = PackedBatch.Ignored;
+        return new()
+        {
+            Ids = ids.flatten(),
+            Labels = labels.flatten(),
+            Weights = ones(ids.numel()),
+            Layout = Layout(ids),
+            Pixels = pixels.alias(),
+            Tiles = (int)pixels.shape[0],
+            TrainedTokens = (int)labels.ne(ignored).sum().item<long>(),
+            SampleIds = [.. Enumerable.Range(0, (int)ids.shape[0]).Select(i => $"row {i}")],
+        };
+    }
 
     private static List<VerifiedTensor> LossAndGradients(MultimodalModel model, PackedBatch batch, SafetensorsFile expected, double tolerance)
     {

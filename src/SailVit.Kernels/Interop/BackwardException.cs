@@ -69,8 +69,9 @@ public sealed class BackwardException : Exception
     internal static Tensor RefusedGradient(long[] sizes, ScalarType dtype)
     {
         bool underGrad = new StackTrace().GetFrames().Any(f => f.GetMethod() is { Name: "grad" } m && m.DeclaringType == typeof(autograd));
+        using Scalar nan = float.NaN;
         // Neither takes memory, the lack of which may be the failure.
-        return (underGrad ? full([], float.NaN, dtype).expand(sizes) : empty(sizes, dtype, META)).DetachFromDisposeScope();
+        return (underGrad ? full([], nan, dtype).expand(sizes) : empty(sizes, dtype, META)).DetachFromDisposeScope();
     }
 
     /// <summary>Keeps the first failure of the pass: later ones follow from it.</summary>

@@ -10,4 +10,7 @@ public static class HeldScalar
 {
     /// <summary>1: the factor on what is added.</summary>
     public static Scalar One { get; } = 1;
+
+    /// <summary>0: where counting starts. <c>arange(n)</c> makes both this and a step of 1 itself.</summary>
+    public static Scalar Zero { get; } = 0;
 }

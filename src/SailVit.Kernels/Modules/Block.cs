@@ -64,8 +64,9 @@ public sealed class Block : Module<Tensor, Tensor>
         register_module("mlp", mlp);
         if (layerScale is { } initial)
         {
-            _ls1 = Parameter(full(width, initial));
-            _ls2 = Parameter(full(width, initial));
+            using Scalar value = initial;
+            _ls1 = Parameter(full(width, value));
+            _ls2 = Parameter(full(width, value));
             register_parameter("ls1", _ls1);
             register_parameter("ls2", _ls2);
         }

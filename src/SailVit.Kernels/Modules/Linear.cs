@@ -124,8 +124,9 @@ public sealed class Linear : Module<Tensor, Tensor>, IResidualBranch
         {
             using var off = no_grad();
             // In float32: the product of 16-bit factors would be rounded once more.
-            var merged = _weight.to(ScalarType.Float32) + (_loraScale * _loraB.to(ScalarType.Float32).matmul(_loraA.to(ScalarType.Float32)));
-            _weight.copy_(merged);
+            using Scalar scale = _loraScale;
+            var update = _loraB.to(ScalarType.Float32).matmul(_loraA.to(ScalarType.Float32)).mul(scale);
+            _weight.copy_(_weight.to(ScalarType.Float32).add(update, HeldScalar.One));
         }
         lora_A = null;
         lora_B = null;

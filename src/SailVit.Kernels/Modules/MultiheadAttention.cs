@@ -148,9 +148,11 @@ public sealed class MultiheadAttention : Module<Tensor, Tensor, Tensor, Tensor>
 
     private static Tensor Attends(Tensor mask) => mask.dtype == ScalarType.Bool ? mask.logical_not() : mask;
 
-    private static Tensor Additive(Tensor mask, Tensor other) => mask.dtype == ScalarType.Bool
-        ? zeros(mask.shape, other.dtype, mask.device).masked_fill(mask, double.NegativeInfinity)
-        : mask;
+    private static Tensor Additive(Tensor mask, Tensor other)
+    {
+        using Scalar hidden = double.NegativeInfinity;
+        return mask.dtype == ScalarType.Bool ? zeros(mask.shape, other.dtype, mask.device).masked_fill(mask, hidden) : mask;
+    }
 
     // Module.to(dtype) sets the property of a parameter's name and leaves the rest to it.
     private void Replace(ref Parameter? field, Parameter? value, string name)

@@ -1,3 +1,4 @@
+using SailVit.Kernels.Interop;
 using TorchSharp;
 using static TorchSharp.torch;
 
@@ -13,9 +14,10 @@ internal static class PositionGrid
     {
         using var scope = NewDisposeScope();
         long frequencies = channels / 4;
-        var omega = pow(10000.0, arange(frequencies, float32) / frequencies).reciprocal();
-        var column = Encode(arange(columns, float32).repeat(rows), omega);
-        var row = Encode(arange(rows, float32).repeat_interleave(columns), omega);
+        using Scalar count = frequencies, width = columns, height = rows;
+        var omega = tensor(10000f).pow(arange(HeldScalar.Zero, count, HeldScalar.One, float32).div(count)).reciprocal();
+        var column = Encode(arange(HeldScalar.Zero, width, HeldScalar.One, float32).repeat(rows), omega);
+        var row = Encode(arange(HeldScalar.Zero, height, HeldScalar.One, float32).repeat_interleave(columns), omega);
         return cat([column, row], dim: 1).unsqueeze(0).to(device ?? CPU).MoveToOuterDisposeScope();
     }
 

@@ -1,3 +1,4 @@
+using SailVit.Kernels.Interop;
 using SailVit.Kernels.Modules;
 using TorchSharp;
 using static TorchSharp.torch;
@@ -69,8 +70,9 @@ public sealed partial class VisionTransformer
         var pack = new TokenPack(tensor(cuSeqlens));
         if (mode == PositionMode.AxialRotary)
         {
+            using Scalar length = cuSeqlens[^1];
             var angles = cat(grids.ConvertAll(AxialAngles), 0);
-            pack = pack with { Cos = angles.cos().to(float32), Sin = angles.sin().to(float32), Positions = arange(cuSeqlens[^1], dtype: int64) };
+            pack = pack with { Cos = angles.cos().to(float32), Sin = angles.sin().to(float32), Positions = arange(HeldScalar.Zero, length, HeldScalar.One, dtype: int64) };
         }
         if (GradientCheckpointing && training)
         {
@@ -88,9 +90,14 @@ public sealed partial class VisionTransformer
     private Tensor AxialAngles((long Rows, long Columns) grid)
     {
         long pairs = Config.HeadDim / 4;
-        var frequencies = pow(AxialTheta, arange(pairs, dtype: float64) / -pairs);
+        using Scalar count = pairs, exponent = -pairs;
+        var frequencies = tensor(AxialTheta, float64).pow(arange(HeldScalar.Zero, count, HeldScalar.One, dtype: float64).div(exponent));
         // The image spans the grid that the encoder was made for, however many patches it has.
-        Tensor Places(long count, int learned) => ((arange(count, dtype: float64) + 0.5) * ((double)learned / count)) - 0.5;
+        static Tensor Places(long patches, int learned)
+        {
+            using Scalar end = patches, half = 0.5, spacing = (double)learned / patches;
+            return arange(HeldScalar.Zero, end, HeldScalar.One, dtype: float64).add(half, HeldScalar.One).mul(spacing).sub(half);
+        }
         var rows = outer(Places(grid.Rows, Config.GridHeight), frequencies).repeat_interleave(grid.Columns, 0);
         var columns = outer(Places(grid.Columns, Config.GridWidth), frequencies).repeat(grid.Rows, 1);
         var angles = cat([rows, columns], 1);

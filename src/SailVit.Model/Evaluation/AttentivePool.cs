@@ -24,7 +24,9 @@ internal sealed class AttentivePool : Module<Tensor, Tensor>
         _norm = BatchNorm1d(width, eps: 1e-6, affine: false);
         _k = new(width, width, hasBias: false);
         _v = new(width, width, hasBias: false);
-        _query = Parameter(randn(1, 1, width) * 0.02);
+        using Scalar deviation = 0.02;
+        using var normal = randn(1, 1, width);
+        _query = Parameter(normal.mul(deviation));
         RegisterComponents();
     }
 

@@ -1,3 +1,4 @@
+using TorchSharp;
 using static TorchSharp.torch;
 
 namespace SailVit.Model.Evaluation;
@@ -87,8 +88,9 @@ public sealed record FeatureDistance(double NearestNeighbour, double Wasserstein
         var (x, y) = (a.sort(0).Values, b.sort(0).Values);
         var all = cat([x, y]).sort(0).Values;
         var points = all.narrow(0, 0, all.shape[0] - 1);
-        var f = searchsorted(x, points, right: true).to(float64) / x.shape[0];
-        var g = searchsorted(y, points, right: true).to(float64) / y.shape[0];
+        using Scalar first = x.shape[0], second = y.shape[0];
+        var f = searchsorted(x, points, right: true).to(float64).div(first);
+        var g = searchsorted(y, points, right: true).to(float64).div(second);
         return ((f - g).abs() * all.diff()).sum().item<double>();
     }
 

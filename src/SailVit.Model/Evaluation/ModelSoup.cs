@@ -1,4 +1,6 @@
+using SailVit.Kernels.Interop;
 using SailVit.Model.Checkpoints;
+using TorchSharp;
 using static TorchSharp.torch;
 
 namespace SailVit.Model.Evaluation;
@@ -64,17 +66,19 @@ public static class ModelSoup
         var tensors = new Dictionary<string, Tensor>();
         var apart = new double[checkpoints.Count];
         double size = 0;
+        using Scalar count = checkpoints.Count;
         foreach (string name in checkpoints[0].Names)
         {
             cancel.ThrowIfCancellationRequested();
             using var inner = NewDisposeScope();
             var parts = checkpoints.ConvertAll(c => c.Read(name));
             var wide = parts.ConvertAll(p => p.to(float64));
-            var mean = wide.Aggregate((a, b) => a + b) / wide.Count;
-            size += mean.square().sum().item<double>();
+            var mean = wide.Aggregate((a, b) => a.add(b, HeldScalar.One)).div(count);
+            size += mean.mul(mean).sum().item<double>();
             for (int i = 0; i < apart.Length; i++)
             {
-                apart[i] += (wide[i] - mean).square().sum().item<double>();
+                var difference = wide[i] - mean;
+                apart[i] += difference.mul(difference).sum().item<double>();
             }
             // Counters and indices are not averaged.
             tensors.Add(name, (parts[0].is_floating_point() ? mean.to(parts[0].dtype) : parts[0]).MoveToOuterDisposeScope());

@@ -1,3 +1,5 @@
+using SailVit.Kernels.Interop;
+using TorchSharp;
 using static TorchSharp.torch;
 
 namespace SailVit.Model.Evaluation;
@@ -24,8 +26,9 @@ public static class PrincipalPlane
         using var noGrad = no_grad();
         long width = vectors.shape[1];
         var mean = zeros(width, dtype: float64);
-        Chunks(vectors, (_, rows) => mean.add_(rows.sum([0])), cancel);
-        mean /= vectors.shape[0];
+        Chunks(vectors, (_, rows) => mean.add_(rows.sum([0]), HeldScalar.One), cancel);
+        using Scalar count = vectors.shape[0];
+        mean = mean.div(count);
         // Covariance rather than a decomposition of all rows: an embedding table has 150,000.
         var covariance = zeros(width, width, dtype: float64);
         Chunks(vectors, (_, rows) =>

@@ -32,7 +32,8 @@ public static class Probe
         torch.random.manual_seed(options.Seed);
         // Features have scales of their own; the probes' rate should not depend on them.
         using var mean = train.Tokens.mean([0L, 1L]);
-        using var deviation = train.Tokens.std([0L, 1L]).clamp_min(1e-6);
+        using Scalar least = 1e-6;
+        using var deviation = train.Tokens.std([0L, 1L]).clamp_min(least);
         using var head = Head(train.Tokens.shape[^1], classes, options);
         Train(head, train, mean, deviation, options, random);
         return [.. tests.Select(test => Test(head, test, mean, deviation, options.BatchSize))];
@@ -89,10 +90,11 @@ public static class Probe
     {
         using var scope = NewDisposeScope();
         using var noGrad = no_grad();
+        using Scalar temperature = Temperature;
         var known = functional.normalize(train.Tokens.mean([1]), dim: -1);
         var asked = functional.normalize(test.Tokens.mean([1]), dim: -1);
         var (similarity, places) = asked.matmul(known.t()).topk(Math.Min(neighbours, train.Count), 1);
-        var votes = zeros(test.Count, classes).scatter_add_(1, train.Labels.index_select(0, places.flatten()).view(places.shape), (similarity / Temperature).exp());
+        var votes = zeros(test.Count, classes).scatter_add_(1, train.Labels.index_select(0, places.flatten()).view(places.shape), similarity.div(temperature).exp());
         return new((int)votes.argmax(-1).eq(test.Labels).sum().item<long>(), test.Count);
     }
 

@@ -29,7 +29,8 @@ public static class FeatureColors
         var sorted = projected.sort(0).Values;
         var low = sorted[(long)(0.02 * (sorted.shape[0] - 1))];
         var high = sorted[(long)(0.98 * (sorted.shape[0] - 1))];
-        var colors = ((projected - low) / (high - low).clamp_min(1e-12) * 255).clamp(0, 255).round().to(uint8);
+        using Scalar least = 1e-12, black = 0, white = 255;
+        var colors = ((projected - low) / (high - low).clamp_min(least)).mul(white).clamp(black, white).round().to(uint8);
         return [.. colors.split([.. tokens.Select(t => t.shape[0])], 0).Select(c => c.contiguous().MoveToOuterDisposeScope())];
     }
 }

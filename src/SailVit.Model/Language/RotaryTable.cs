@@ -1,3 +1,4 @@
+using SailVit.Kernels.Interop;
 using TorchSharp;
 using static TorchSharp.torch;
 
@@ -32,8 +33,9 @@ internal sealed class RotaryTable(int headDim, double theta) : IDisposable
     {
         using var scope = NewDisposeScope();
         using var off = no_grad();
-        var frequencies = pow(theta, arange(headDim / 2, dtype: float64) * (-2.0 / headDim));
-        var angles = outer(arange(positions, dtype: float64), frequencies);
+        using Scalar pairs = headDim / 2, exponent = -2.0 / headDim, end = positions;
+        var frequencies = tensor(theta, float64).pow(arange(HeldScalar.Zero, pairs, HeldScalar.One, dtype: float64).mul(exponent));
+        var angles = outer(arange(HeldScalar.Zero, end, HeldScalar.One, dtype: float64), frequencies);
         return (angles.cos().to(float32).DetachFromDisposeScope(), angles.sin().to(float32).DetachFromDisposeScope());
     }
 
