@@ -30,11 +30,16 @@ public sealed class PatchEmbed : Module<Tensor, Tensor>
     /// <param name="bias">Whether the projection has a bias.</param>
     /// <param name="mean">Per channel, subtracted from uint8 pixels after division by 255; floats come normalised. Null: 0.</param>
     /// <param name="std">Per channel, divides what is left; null: 1.</param>
+    /// <exception cref="ArgumentException">A size is below 1.</exception>
     public PatchEmbed(
         long embed_dim, long patch_size, long in_channels = 3, PatchNorm norm = PatchNorm.None, double eps = 1e-5, bool bias = true,
         float[]? mean = null, float[]? std = null)
         : base(nameof(PatchEmbed))
     {
+        if (embed_dim < 1 || patch_size < 1 || in_channels < 1)
+        {
+            throw new ArgumentException($"embed_dim is {embed_dim}, patch_size {patch_size}, in_channels {in_channels}; each must be at least 1.");
+        }
         _proj = Conv2d(in_channels, embed_dim, patch_size, stride: patch_size, bias: bias);
         _norm = norm switch
         {

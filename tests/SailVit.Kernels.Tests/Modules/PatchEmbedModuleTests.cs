@@ -21,6 +21,9 @@ public sealed class PatchEmbedModuleTests
     }
 
     [Fact]
+    public void SizesBelowOne_AreRefused() => Assert.Contains("patch_size 0", Assert.Throws<ArgumentException>(() => new PatchEmbed(16, 0)).Message, StringComparison.Ordinal);
+
+    [Fact]
     public void Forward_IsTheOp()
     {
         using var scope = NewDisposeScope();

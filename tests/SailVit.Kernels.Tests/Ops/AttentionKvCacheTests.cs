@@ -133,6 +133,7 @@ public sealed class AttentionKvCacheTests
         var (q, k, cache) = (ones(2, 4, 8), ones(2, 2, 8), zeros(1, 4, 2, 8));
         void Fails(string part, Action call) => Assert.Contains(part, Assert.ThrowsAny<Exception>(call).Message, StringComparison.Ordinal);
         Fails("room for 4", () => functional.attention_kvcache_(q, k, k, cache, cache, [0, 2], [3]));
+        Fails("room for 4", () => functional.attention_kvcache_(q, k, k, cache, cache, [0, 2], [long.MaxValue]));
         Fails("key has shape [2, 2, 8]; it must be [2, 3, 8]", () => functional.attention_kvcache_(q, k, k, zeros(1, 4, 3, 8), cache, [0, 2], [0]));
         Fails("value_cache has shape", () => functional.attention_kvcache_(q, k, k, cache, zeros(1, 5, 2, 8), [0, 2], [0]));
         Fails("from 0 to 2", () => functional.attention_kvcache_(q, k, k, cache, cache, [0, 1], [0]));

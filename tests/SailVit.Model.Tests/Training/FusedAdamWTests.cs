@@ -121,5 +121,7 @@ public sealed class FusedAdamWTests
         Assert.Contains("shape", Assert.Throws<ArgumentException>(() => Kernels.functional.adamw_(p, wrong, p, p, null, 1, options)).Message, StringComparison.Ordinal);
         Assert.Contains("one for each", Assert.Throws<ArgumentException>(() => Kernels.functional.adamw_(p, [], p, p, null, 1, options)).Message, StringComparison.Ordinal);
         Assert.Throws<ArgumentOutOfRangeException>(() => Kernels.functional.adamw_(p, p, p, p, null, 0, options));
+        Assert.Contains("lr = NaN", Assert.Throws<ArgumentException>(() => Kernels.functional.adamw_(p, p, p, p, null, 1, options with { lr = double.NaN })).Message, StringComparison.Ordinal);
+        Assert.Contains("below 1", Assert.Throws<ArgumentException>(() => Kernels.functional.adamw_(p, p, p, p, null, 1, options with { beta2 = 1 })).Message, StringComparison.Ordinal);
     }
 }

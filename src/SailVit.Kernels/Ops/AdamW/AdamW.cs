@@ -29,7 +29,7 @@ public static partial class functional
     /// <param name="maxima">Largest v so far (AMSGrad), updated; null without AMSGrad.</param>
     /// <param name="step">Number of this step, the first is 1.</param>
     /// <param name="options">Settings.</param>
-    /// <exception cref="ArgumentException">Lists differ in length, or tensors in shape, dtype or layout.</exception>
+    /// <exception cref="ArgumentException">Lists differ in length, tensors in shape, dtype or layout, or an option is out of range.</exception>
     public static void adamw_(IReadOnlyList<Tensor> parameters, IReadOnlyList<Tensor> gradients, IReadOnlyList<Tensor> averages,
         IReadOnlyList<Tensor> squares, IReadOnlyList<Tensor>? maxima, long step, AdamWOptions options)
     {
@@ -38,6 +38,11 @@ public static partial class functional
         AdamWStep.Check(parameters, squares, nameof(squares), mustBeContiguous: true);
         AdamWStep.Check(parameters, maxima ?? parameters, nameof(maxima), mustBeContiguous: true);
         ArgumentOutOfRangeException.ThrowIfLessThan(step, 1);
+        // One such step would write NaN into every parameter.
+        if (!(options is { lr: >= 0, beta1: >= 0 and < 1, beta2: >= 0 and < 1, eps: >= 0, weight_decay: >= 0 } && double.IsFinite(options.lr + options.eps + options.weight_decay)))
+        {
+            throw new ArgumentException($"options are {options}; lr, eps and weight_decay must be finite and not negative, beta1 and beta2 from 0 to below 1.", nameof(options));
+        }
         if (parameters.Count > 0)
         {
             using var scope = NewDisposeScope();

@@ -82,7 +82,7 @@ internal sealed record KvCacheCall(long[] CuSeqlens, long[] Held, long Heads, lo
         }
         for (int s = 0; s < Held.Length; s++)
         {
-            if (Held[s] < 0 || Tokens(s) < 0 || Held[s] + Tokens(s) > capacity)
+            if (Held[s] < 0 || Tokens(s) < 0 || Tokens(s) > capacity - Held[s])
             {
                 throw new ArgumentException($"sequence {s} holds {Held[s]} keys and gets {Tokens(s)}; neither may be negative, and the cache has room for {capacity}.");
             }
