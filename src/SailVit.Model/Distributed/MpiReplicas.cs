@@ -81,6 +81,7 @@ public sealed unsafe class MpiReplicas : IReplicas
             at += piece.Count;
         }
         new Span<float>(at, (perRank * Count) - filled).Clear();
+        _mpi.SleepUntilAllAreHere();
         _mpi.Exchange(_bucket, _received, perRank);
         for (int rank = 1; rank < Count; rank++)
         {

@@ -15,6 +15,8 @@ internal sealed unsafe class OpenMpi
     private readonly delegate* unmanaged<void*, int, nint, void*, int, nint, nint, int> _alltoall, _allgather;
     private readonly delegate* unmanaged<void*, int, nint, int, nint, int> _broadcast;
     private readonly delegate* unmanaged<nint, int> _barrier;
+    private readonly delegate* unmanaged<nint, nint*, int> _startBarrier;
+    private readonly delegate* unmanaged<nint*, int*, void*, int> _test;
     private readonly delegate* unmanaged<int> _finalize;
     private readonly delegate* unmanaged<int, byte*, int*, int> _errorString;
 
@@ -34,10 +36,16 @@ internal sealed unsafe class OpenMpi
         _allgather = (delegate* unmanaged<void*, int, nint, void*, int, nint, nint, int>)Symbol("MPI_Allgather");
         _broadcast = (delegate* unmanaged<void*, int, nint, int, nint, int>)Symbol("MPI_Bcast");
         _barrier = (delegate* unmanaged<nint, int>)Symbol("MPI_Barrier");
+        _startBarrier = (delegate* unmanaged<nint, nint*, int>)Symbol("MPI_Ibarrier");
+        _test = (delegate* unmanaged<nint*, int*, void*, int>)Symbol("MPI_Test");
         _finalize = (delegate* unmanaged<int>)Symbol("MPI_Finalize");
         _errorString = (delegate* unmanaged<int, byte*, int*, int>)Symbol("MPI_Error_string");
         int provided, rank, size;
         Check(((delegate* unmanaged<void*, void*, int, int*, int>)Symbol("MPI_Init_thread"))(null, null, ThreadSerialized, &provided));
+        if (provided < ThreadSerialized)
+        {
+            throw new PlatformNotSupportedException($"This Open MPI was built without support for threads (level {provided}, needed {ThreadSerialized}): gradients are exchanged on another thread while the backward pass goes on. Install one that has it, such as the distribution's (Debian and Ubuntu: openmpi-bin).");
+        }
         // The default ends the process inside the library.
         Check(((delegate* unmanaged<nint, nint, int>)Symbol("MPI_Comm_set_errhandler"))(_world, Symbol("ompi_mpi_errors_return")));
         Check(((delegate* unmanaged<nint, int*, int>)Symbol("MPI_Comm_rank"))(_world, &rank));
@@ -67,6 +75,19 @@ internal sealed unsafe class OpenMpi
     public void Broadcast(void* data, int bytes, int root) => Check(_broadcast(data, bytes, _byte, root, _world));
 
     public void Barrier() => Check(_barrier(_world));
+
+    /// <summary>A barrier that leaves the processor to others meanwhile: the library's own waiting keeps a core busy, which the backward
+    /// pass could use (6 % of a step, two processes on two cores).</summary>
+    public void SleepUntilAllAreHere()
+    {
+        nint request;
+        int here = 0;
+        Check(_startBarrier(_world, &request));
+        for (Check(_test(&request, &here, null)); here == 0; Check(_test(&request, &here, null)))
+        {
+            Thread.Sleep(1);
+        }
+    }
 
     /// <summary>Leaves the job; waits for the others to do so.</summary>
     public void Leave() => Check(_finalize());

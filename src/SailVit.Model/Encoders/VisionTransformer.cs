@@ -1,3 +1,4 @@
+using SailVit.Kernels.Interop;
 using SailVit.Kernels.Modules;
 using TorchSharp;
 using TorchSharp.Modules;
@@ -74,6 +75,10 @@ public sealed partial class VisionTransformer : Module<Tensor, Tensor>
     /// <summary>Keeps one activation per block in training and computes the rest again in backward.</summary>
     public bool GradientCheckpointing { get; set; }
 
+    /// <summary>Called in a backward pass with the index of each block when it has come by: the block's parameters and those used after it
+    /// have their gradients.</summary>
+    public Action<int>? BlockPassed { get; set; }
+
     /// <summary>How many hidden states <see cref="Encode"/> can return.</summary>
     public int HiddenStates => Config.HiddenStates;
 
@@ -105,9 +110,9 @@ public sealed partial class VisionTransformer : Module<Tensor, Tensor>
         {
             Keep(states, wanted, index++, x);
         }
-        foreach (var block in _blocks)
+        for (int i = 0; i < _blocks.Length; i++)
         {
-            var y = Run(block, x, pack);
+            var y = Run(i, x, pack);
             if (!states.ContainsValue(x))
             {
                 x.Dispose();
@@ -129,9 +134,9 @@ public sealed partial class VisionTransformer : Module<Tensor, Tensor>
         int blocks = Resolve(index) + 1 - (HiddenStates - Config.Layers);
         using var scope = NewDisposeScope();
         var x = _embeddings.call(pixels);
-        foreach (var block in _blocks[..blocks])
+        for (int i = 0; i < blocks; i++)
         {
-            var y = Run(block, x);
+            var y = Run(i, x);
             x.Dispose();
             x = y;
         }
@@ -148,8 +153,12 @@ public sealed partial class VisionTransformer : Module<Tensor, Tensor>
     /// <param name="blocks">Blocks to unfreeze besides, by index.</param>
     public void Unfreeze(EncoderPart parts, Range? blocks = null) => SetTrainable(parts, blocks, trainable: true);
 
-    private Tensor Run(Block block, Tensor x, TokenPack? pack = null) =>
-        GradientCheckpointing && training ? F.checkpoint(h => block.forward(h, pack), x) : block.forward(x, pack);
+    private Tensor Run(int index, Tensor x, TokenPack? pack = null)
+    {
+        var block = _blocks[index];
+        var marked = BackwardMark.Place(x, BlockPassed, index);
+        return GradientCheckpointing && training ? F.checkpoint(h => block.forward(h, pack), marked) : block.forward(marked, pack);
+    }
 
     private void SetTrainable(EncoderPart parts, Range? blocks, bool trainable)
     {

@@ -1,3 +1,4 @@
+using SailVit.Kernels.Interop;
 using SailVit.Kernels.Modules;
 using SailVit.Model.Encoders;
 using TorchSharp;
@@ -52,6 +53,10 @@ public sealed class CausalLanguageModel : nn.Module
     /// <summary>Keeps one activation per block in training and computes the rest again in backward.</summary>
     public bool GradientCheckpointing { get; set; }
 
+    /// <summary>Called in a backward pass with the index of each block when it has come by: the block's parameters and those used after it
+    /// have their gradients.</summary>
+    public Action<int>? BlockPassed { get; set; }
+
     /// <summary>[V, C]: the weight of the head, or the embedding that it is tied to.</summary>
     public Tensor Head => _head?.weight ?? _embedding.weight!;
 
@@ -75,8 +80,10 @@ public sealed class CausalLanguageModel : nn.Module
         bool again = GradientCheckpointing && training && cache is null;
         var pass = new DecoderPass(Kept(tensor(layout.CuSeqlens)), layout.Positions, Kept(cos), Kept(sin), layout, cache);
         var x = embeddings.alias();
-        foreach (var layer in _layers)
+        for (int i = 0; i < _layers.Length; i++)
         {
+            var layer = _layers[i];
+            x = BackwardMark.Place(x, BlockPassed, i);
             var y = again ? F.checkpoint(h => layer.Forward(h, pass), x) : layer.Forward(x, pass);
             x.Dispose();
             x = y;

@@ -44,7 +44,8 @@ internal sealed class StageRun(Recipe recipe, StageRecipe stage, StageFolder fol
         var flops = new ModelFlops(model.Config, stage.VisionRate is not null, stage.ConnectorRate is not null, stage.LanguageRate is not null);
         double made = 0;
         long steps = stage.Steps ?? Steps(data);
-        using var trainer = new Trainer(Options(steps), Loss, optimizer, data, replicas);
+        using var trainer = new Trainer(Options(steps), Loss, optimizer, data, replicas, replicas.Count > 1 ? model.BackwardOrder() : null);
+        model.WatchBackward(replicas.Count > 1 ? trainer.BackwardPassed : null);
         trainer.Resume();
         var plan = new StagePlan(stage.Name, place.Number, place.Of, steps, trainer.Step, optimizer.ParameterCount, model.parameters().Sum(p => p.numel()), data.Samples);
         observer?.Begin(plan);

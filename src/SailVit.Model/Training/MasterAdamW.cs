@@ -104,8 +104,20 @@ public sealed class MasterAdamW : IDisposable
     /// <summary>Takes the gradients that a backward pass left and adds them to those of the step.</summary>
     public void Accumulate() => _slots.ForEach(s => s.Accumulate());
 
-    /// <summary>The step's gradients so far, float32, in a fixed order.</summary>
-    public IReadOnlyList<Tensor> Gradients => _slots.ConvertAll(s => s.Gradient);
+    /// <summary>Names of the trained parameters, in a fixed order.</summary>
+    public IReadOnlyList<string> Names => _slots.ConvertAll(s => s.Name);
+
+    /// <summary>Number of elements of a parameter, by its place in <see cref="Names"/>.</summary>
+    internal long Count(int parameter) => _slots[parameter].Count;
+
+    /// <summary>Takes one parameter's gradient, by its place in <see cref="Names"/>.</summary>
+    internal void Accumulate(int parameter) => _slots[parameter].Accumulate();
+
+    /// <summary>Whether a backward pass left a gradient that was not taken yet.</summary>
+    internal bool HasGradient(int parameter) => _slots[parameter].Parameter.grad is not null;
+
+    /// <summary>The step's gradient of one parameter so far, float32, by its place in <see cref="Names"/>.</summary>
+    internal Tensor Gradient(int parameter) => _slots[parameter].Gradient;
 
     /// <summary>The 2-norm of all gradients together; scales them down where it is above <paramref name="most"/>.</summary>
     /// <param name="most">Null for no clipping.</param>

@@ -21,6 +21,7 @@ public sealed class Trainer : IDisposable
     private readonly MasterAdamW _optimizer;
     private readonly IBatchSource _data;
     private readonly IReplicas _replicas;
+    private readonly GradientReduction _reduction;
     private readonly RunFolder _folder;
     private readonly MovingAverage? _average;
     private AdaLrs? _search;
@@ -33,7 +34,9 @@ public sealed class Trainer : IDisposable
     /// <param name="optimizer">Holds the trained parameters; stays the caller's.</param>
     /// <param name="data">This replica's batches; stays the caller's.</param>
     /// <param name="replicas">The other processes; stays the caller's.</param>
-    public Trainer(TrainerOptions options, Func<PackedBatch, Tensor> loss, MasterAdamW optimizer, IBatchSource data, IReplicas replicas)
+    /// <param name="backwardOrder">Names of the parameters whose gradients are complete when the backward pass has come by section
+    /// 0, 1, … (see <see cref="BackwardPassed"/>): they are exchanged while the pass goes on. Null: all at its end.</param>
+    public Trainer(TrainerOptions options, Func<PackedBatch, Tensor> loss, MasterAdamW optimizer, IBatchSource data, IReplicas replicas, IReadOnlyList<IReadOnlyList<string>>? backwardOrder = null)
     {
         ArgumentNullException.ThrowIfNull(options);
         ArgumentNullException.ThrowIfNull(optimizer);
@@ -44,6 +47,7 @@ public sealed class Trainer : IDisposable
         _optimizer = optimizer;
         _data = data;
         _replicas = replicas;
+        _reduction = new(optimizer, replicas, backwardOrder ?? []);
         _folder = new RunFolder(options.Folder, replicas.Rank);
         _average = options.AverageDecay is { } decay ? new(optimizer.Masters, decay) : null;
         _search = options.AdaLrs is { } search ? new(search) : null;
@@ -129,7 +133,6 @@ public sealed class Trainer : IDisposable
         {
             double factor = _options.Schedule.Factor(Step) * (_search?.State.Factor ?? 1);
             double loss = Gradients(batches);
-            _replicas.AllReduceSum(_optimizer.Gradients);
             double norm = _optimizer.ClipGradients(_options.ClipNorm);
             bool bad = !double.IsFinite(loss) || !double.IsFinite(norm);
             if (bad)
@@ -150,7 +153,10 @@ public sealed class Trainer : IDisposable
         }
     }
 
-    /// <summary>Leaves this replica's share of the gradients in the optimizer and returns the loss of all.</summary>
+    /// <summary>Says that the backward pass has come by a section of the parameters, and by all before it.</summary>
+    public void BackwardPassed(int section) => _reduction.Passed(section);
+
+    /// <summary>Leaves the gradients of all replicas together in the optimizer and returns their loss.</summary>
     private double Gradients(PackedBatch[] batches)
     {
         double[] weights = Array.ConvertAll(batches, b => b.Weights.sum(float64).item<double>());
@@ -161,11 +167,19 @@ public sealed class Trainer : IDisposable
             double share = all > 0 ? weights[i] / all : 0;
             using Scalar factor = share;
             var mean = _loss(batches[i]);
+            if (i == batches.Length - 1)
+            {
+                _reduction.Begin();
+            }
             Kernels.Interop.BackwardException.Run((mean * factor).sum());
-            _optimizer.Accumulate();
+            if (i < batches.Length - 1)
+            {
+                _optimizer.Accumulate();
+            }
             // NaN, not zero, where a batch without weight has a loss that is not finite.
             loss += mean.item<float>() * share;
         }
+        _reduction.Finish();
         return _replicas.Sum(loss);
     }
 
@@ -242,6 +256,7 @@ public sealed class Trainer : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
+        _reduction.Dispose();
         _average?.Dispose();
         DropSnapshot();
     }
