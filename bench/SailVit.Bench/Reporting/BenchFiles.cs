@@ -20,6 +20,7 @@ public static class BenchFiles
     public static IReadOnlyList<BenchRow> ReadJson(string path) => JsonSerializer.Deserialize<BenchRow[]>(File.ReadAllText(path), Json) ?? [];
 
     /// <summary>Records a run under <paramref name="folder"/>/&lt;processor&gt;: &lt;kind&gt;.json, &lt;kind&gt;.md and versions.txt.</summary>
+    /// <param name="kind">What was asked of <c>sailvit bench</c>: <c>ops</c>, or <c>ops --dtype float16</c>, recorded as ops-float16.</param>
     /// <returns>The folder written to.</returns>
     public static string Record(string folder, string kind, IReadOnlyList<BenchRow> rows, Machine machine, Limits limits)
     {
@@ -58,8 +59,9 @@ public static class BenchFiles
     {
         var target = Path.Combine(folder, machine.Slug);
         Directory.CreateDirectory(target);
-        Write(Path.Combine(target, $"{kind}.json"), JsonSerializer.Serialize(rows, Json) + "\n");
-        Write(Path.Combine(target, $"{kind}.md"), markdown);
+        string name = kind.Replace(" --dtype ", "-", StringComparison.Ordinal);
+        Write(Path.Combine(target, $"{name}.json"), JsonSerializer.Serialize(rows, Json) + "\n");
+        Write(Path.Combine(target, $"{name}.md"), markdown);
         Write(Path.Combine(target, "versions.txt"), string.Join('\n', machine.Lines()) + "\n");
         return target;
     }

@@ -185,6 +185,10 @@ internal static class BenchCommand
         {
             AnsiConsole.WriteLine($"onnxruntime no rows against it, since its native library does not load: {problem}");
         }
+        if (result.GetValue(Record) && result.GetValue(Filter) is not null)
+        {
+            throw new ArgumentException("--record takes the place of the rows recorded before, and --filter would leave some out; use one of them.");
+        }
         var limits = Limits.Measure();
         IEnumerable<BenchRow> Measure(Action<BenchProgress> progress)
         {
@@ -203,7 +207,9 @@ internal static class BenchCommand
         }
         if (result.GetValue(Record))
         {
-            AnsiConsole.WriteLine($"recorded in {BenchFiles.Record(result.GetValue(Results)!.FullName, kind, rows, machine, limits)}");
+            // Under a name of its own: a run of one dtype must not take the place of a whole one's rows.
+            string name = result.GetValue(DType) is { } dtype ? $"{kind} --dtype {Names.Of(dtype)}" : kind;
+            AnsiConsole.WriteLine($"recorded in {BenchFiles.Record(result.GetValue(Results)!.FullName, name, rows, machine, limits)}");
         }
         return 0;
     }

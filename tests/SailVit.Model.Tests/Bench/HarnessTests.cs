@@ -203,5 +203,10 @@ public sealed class HarnessTests
         // Every line of the table has as many cells as its head.
         Assert.Single(lines.Where(l => l.StartsWith('|')).Select(l => l.Count(c => c == '|')).Distinct());
         Assert.Contains(machine.LibTorchVersion, File.ReadAllText(Path.Combine(target, "versions.txt")), StringComparison.Ordinal);
+
+        // One dtype's rows leave those of a whole run in place.
+        BenchFiles.Record(folder.Path, "ops --dtype float16", rows[..1], machine, Known);
+        Assert.Equal(rows, BenchFiles.ReadJson(Path.Combine(target, "ops.json")));
+        Assert.Equal(rows[..1], BenchFiles.ReadJson(Path.Combine(target, "ops-float16.json")));
     }
 }
