@@ -19,8 +19,8 @@ public static class BenchFiles
     /// <summary>Reads what <see cref="WriteJson"/> wrote.</summary>
     public static IReadOnlyList<BenchRow> ReadJson(string path) => JsonSerializer.Deserialize<BenchRow[]>(File.ReadAllText(path), Json) ?? [];
 
-    /// <summary>Records a run under <paramref name="folder"/>/&lt;processor&gt;: &lt;kind&gt;.json, &lt;kind&gt;.md and versions.txt.</summary>
-    /// <param name="kind">What was asked of <c>sailvit bench</c>: <c>ops</c>, or <c>ops --dtype float16</c>, recorded as ops-float16.</param>
+    /// <summary>Records a run under <paramref name="folder"/>/&lt;processor&gt;: &lt;kind&gt;.json, &lt;kind&gt;.md and versions.txt.
+    /// <paramref name="kind"/> is what was asked of <c>sailvit bench</c>: <c>ops</c>, or <c>ops --dtype float16</c>, recorded as ops-float16.</summary>
     /// <returns>The folder written to.</returns>
     public static string Record(string folder, string kind, IReadOnlyList<BenchRow> rows, Machine machine, Limits limits)
     {
