@@ -22,6 +22,12 @@ internal readonly unsafe struct LinearEpilogue<T, F> : IEpilogue
 
     public required long Columns { get; init; }
 
+    public OutputAhead Ahead(long row, long column, int matrix)
+    {
+        long at = ((row * Columns) + column) * T.Size;
+        return new(Output + at, BeforeActivation == null ? null : BeforeActivation + at, Columns * T.Size, PackedMatrix.StripColumns * T.Size);
+    }
+
     public void Row<S, V>(float* sums, long row, long column, int columns) where S : struct, ISimd<V> where V : unmanaged
     {
         long at = (row * Columns) + column;
@@ -64,6 +70,16 @@ internal readonly unsafe struct SwiGluEpilogue<T> : IEpilogue where T : unmanage
     public required byte* Output { get; init; }
 
     public required long Columns { get; init; }
+
+    // Gate and up are one product after the other: up's lines are asked for last.
+    public OutputAhead Ahead(long row, long column, int matrix)
+    {
+        long at = ((row * Columns) + column) * T.Size, rowBytes = Columns * T.Size;
+        int bytes = PackedMatrix.StripColumns * T.Size;
+        return matrix == 0
+            ? new(Output + at, Gate == null ? null : Gate + at, rowBytes, bytes)
+            : new(Up == null ? null : Up + at, null, rowBytes, bytes);
+    }
 
     public void Row<S, V>(float* sums, long row, long column, int columns) where S : struct, ISimd<V> where V : unmanaged
     {

@@ -3,6 +3,12 @@ namespace SailVit.Kernels.Backends.Cpu.Gemm;
 /// <summary>What happens to finished sums: bias, activation, storing. Fused, since the sums are still in the first cache.</summary>
 internal unsafe interface IEpilogue
 {
+    /// <summary>Where rows from this one on will be stored; default for nowhere known.</summary>
+    /// <param name="row">First row of the block.</param>
+    /// <param name="column">First column of the strip.</param>
+    /// <param name="matrix">0, or 1 for the second of a pair, whose sums are made after the first's.</param>
+    OutputAhead Ahead(long row, long column, int matrix);
+
     /// <summary>Consumes a row of sums.</summary>
     /// <param name="sums">64 sums, of a pair of matrices 64 each, one after the other; may be overwritten. Beyond the valid
     /// columns they are undefined.</param>
@@ -17,6 +23,8 @@ internal readonly unsafe struct StoreEpilogue<T>(void* output, long rowStride) :
 {
     private readonly byte* _output = (byte*)output;
     private readonly long _rowStride = rowStride;
+
+    public OutputAhead Ahead(long row, long column, int matrix) => default;
 
     public void Row<S, V>(float* sums, long row, long column, int columns) where S : struct, ISimd<V> where V : unmanaged =>
         RowStore.Run<S, V, T>(sums, columns, _output, (row * _rowStride) + column);

@@ -25,7 +25,7 @@ internal static unsafe class GemmTiles
         int columns = (int)Math.Min(PackedMatrix.StripColumns, right.Columns - column);
         for (int m = 0; m < right.Matrices; m++)
         {
-            Multiply<S, V>(a, rows, right, (strip * right.Matrices) + m, depthBlock, columns, sums + (m * PackedMatrix.StripColumns), sumStep);
+            Multiply<S, V>(a, rows, right, (strip * right.Matrices) + m, depthBlock, columns, sums + (m * PackedMatrix.StripColumns), sumStep, epilogue.Ahead(row, firstColumn + column, m));
         }
         for (long r = 0; r < rows; r++)
         {
@@ -33,7 +33,7 @@ internal static unsafe class GemmTiles
         }
     }
 
-    private static void Multiply<S, V>(LeftBlock a, long rows, PackedMatrix right, long strip, long depthBlock, int columns, float* sums, int sumStep)
+    private static void Multiply<S, V>(LeftBlock a, long rows, PackedMatrix right, long strip, long depthBlock, int columns, float* sums, int sumStep, OutputAhead output)
         where S : struct, ISimd<V>
         where V : unmanaged
     {
@@ -47,7 +47,7 @@ internal static unsafe class GemmTiles
         {
             long end = Math.Min(right.Depth, k + depthBlock);
             var next = end < right.Depth ? b + (end * PackedMatrix.PanelColumns) : following;
-            Run<S, V>(a.From(k), rows, b + (k * PackedMatrix.PanelColumns), right.Depth, end - k, columns, sums, sumStep, add: k > 0, next);
+            Run<S, V>(a.From(k), rows, b + (k * PackedMatrix.PanelColumns), right.Depth, end - k, columns, sums, sumStep, add: k > 0, next, end == right.Depth ? output : default);
         }
     }
 
@@ -61,7 +61,8 @@ internal static unsafe class GemmTiles
     /// <param name="sumStep">Floats from one row of the result to the next.</param>
     /// <param name="add">Adds to the result instead of writing it.</param>
     /// <param name="next">Where B will be read after this block; null for nowhere.</param>
-    public static void Run<S, V>(LeftBlock a, long rows, float* b, long panelDepth, long depth, int columns, float* sums, int sumStep, bool add, float* next = null)
+    /// <param name="output">Where the results will be stored after this block; nowhere by default.</param>
+    public static void Run<S, V>(LeftBlock a, long rows, float* b, long panelDepth, long depth, int columns, float* sums, int sumStep, bool add, float* next = null, OutputAhead output = default)
         where S : struct, ISimd<V>
         where V : unmanaged
     {
@@ -69,7 +70,7 @@ internal static unsafe class GemmTiles
         nint panelStep = (nint)(panelDepth * PackedMatrix.PanelColumns);
         nint vectorStep = (S.Width == PackedMatrix.PanelColumns ? panelStep : S.Width) * sizeof(float);
         int tileColumns = S.Width * GemmTile.MaxVectors(S.Width);
-        var ahead = new PrefetchPlan(next, panelStep, depth, rows, columns);
+        var ahead = new PrefetchPlan(next, panelStep, depth, rows, columns, output);
         for (int c = 0; c < columns; c += tileColumns)
         {
             var panel = (byte*)(b + (c / PackedMatrix.PanelColumns * panelStep) + (c % PackedMatrix.PanelColumns));
@@ -139,10 +140,12 @@ internal readonly unsafe struct PrefetchPlan
     private readonly long _lines;
     private readonly long _linesPerTile;
     private readonly int _panels;
+    private readonly OutputAhead _output;
 
-    public PrefetchPlan(float* next, nint panelStep, long depth, long rows, int columns)
+    public PrefetchPlan(float* next, nint panelStep, long depth, long rows, int columns, OutputAhead output)
     {
         _next = next;
+        _output = output;
         _panelStep = panelStep;
         _lines = next == null || !Sse.IsSupported ? 0 : depth;
         _linesPerTile = ((_lines * GemmTile.MaxRows) + rows - 1) / rows;
@@ -152,6 +155,7 @@ internal readonly unsafe struct PrefetchPlan
     /// <summary>Asks for the piece that belongs to a tile.</summary>
     public void Step(long tile)
     {
+        _output.Step(tile);
         long first = tile * _linesPerTile, end = Math.Min(_lines, first + _linesPerTile);
         for (int p = 0; p < _panels; p++)
         {
