@@ -33,7 +33,7 @@ public sealed class LayerScaleTests
     {
         using var scope = NewDisposeScope();
         using var g = new Generator(41);
-        foreach (int width in (int[])[1, 3, 64, 1000, 3072])
+        foreach (int width in (int[])[1, 3, 50, 64, 1000, 3072])
         {
             foreach (long rows in (long[])[1, 31, 199])
             {

@@ -41,6 +41,8 @@ internal readonly unsafe struct LayerScaleForward<T>(LayerScaleArgs a) : ICpuKer
 {
     public void Run<S, V>(long begin, long end) where S : struct, ISimd<V> where V : unmanaged
     {
+        using var lease = Workspace.Rent(a.Width * sizeof(float));
+        float* gamma = PairOrder.Of<S, V, T>(a.Gamma, a.Width, lease.Floats);
         for (long row = begin; row < end; row++)
         {
             byte* residual = a.Residual + (row * a.ResidualStride * T.Size);
@@ -48,27 +50,30 @@ internal readonly unsafe struct LayerScaleForward<T>(LayerScaleArgs a) : ICpuKer
             byte* y = a.Y + (row * a.Width * T.Size);
             float keep = a.KeepOf(row);
             long i = 0;
+            for (; i + (2 * S.Width) <= a.Width; i += 2 * S.Width)
+            {
+                T.LoadPair<S, V>(branch, i, out var b0, out var b1);
+                T.LoadPair<S, V>(residual, i, out var r0, out var r1);
+                T.StorePair<S, V>(y, i, S.Fma(Scale<S, V>(gamma, keep, i), b0, r0), S.Fma(Scale<S, V>(gamma, keep, i + S.Width), b1, r1));
+            }
             for (; i + S.Width <= a.Width; i += S.Width)
             {
-                At<S, V>(residual, branch, y, keep, i);
+                Single<S, V>(residual, branch, y, gamma, keep, i);
             }
             for (; i < a.Width; i++)
             {
-                At<SimdScalar, float>(residual, branch, y, keep, i);
+                Single<SimdScalar, float>(residual, branch, y, gamma, keep, i);
             }
         }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private void At<S, V>(byte* residual, byte* branch, byte* y, float keep, long i) where S : struct, ISimd<V> where V : unmanaged
-    {
-        var scale = S.Create(keep);
-        if (a.Gamma != null)
-        {
-            scale = S.Mul(scale, S.Load(a.Gamma + i));
-        }
-        T.Store<S, V>(y, i, S.Fma(scale, T.Load<S, V>(branch, i), T.Load<S, V>(residual, i)));
-    }
+    private static void Single<S, V>(byte* residual, byte* branch, byte* y, float* gamma, float keep, long i) where S : struct, ISimd<V> where V : unmanaged =>
+        T.Store<S, V>(y, i, S.Fma(Scale<S, V>(gamma, keep, i), T.Load<S, V>(branch, i), T.Load<S, V>(residual, i)));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static V Scale<S, V>(float* gamma, float keep, long i) where S : struct, ISimd<V> where V : unmanaged =>
+        gamma == null ? S.Create(keep) : S.Mul(S.Create(keep), S.Load(gamma + i));
 }
 
 /// <summary>Gradients of chunks [begin, end) of rows: d branch = keep·γ·dy, dγ = Σ keep·branch·dy.</summary>
@@ -76,49 +81,84 @@ internal readonly unsafe struct LayerScaleBackward<T>(LayerScaleArgs a) : ICpuKe
 {
     public void Run<S, V>(long begin, long end) where S : struct, ISimd<V> where V : unmanaged
     {
+        using var lease = Workspace.Rent(2 * a.Width * sizeof(float));
+        float* gamma = PairOrder.Of<S, V, T>(a.Gamma, a.Width, lease.Floats);
+        float* sums = a.Partials == null ? null : lease.Floats + a.Width;
         for (long chunk = begin; chunk < end; chunk++)
         {
-            float* partial = a.Partials == null ? null : a.Partials + (chunk * a.Width);
-            if (partial != null)
+            if (sums != null)
             {
-                NativeMemory.Clear(partial, (nuint)(a.Width * sizeof(float)));
+                NativeMemory.Clear(sums, (nuint)(a.Width * sizeof(float)));
             }
             long stop = Math.Min(a.Rows, (chunk + 1) * a.RowsPerChunk);
             for (long row = chunk * a.RowsPerChunk; row < stop; row++)
             {
-                Row<S, V>(row, partial);
+                Row<S, V>(row, gamma, sums);
+            }
+            if (sums != null)
+            {
+                PairOrder.Undo<S, V, T>(sums, a.Width, a.Partials + (chunk * a.Width));
             }
         }
     }
 
-    private void Row<S, V>(long row, float* partial) where S : struct, ISimd<V> where V : unmanaged
+    private void Row<S, V>(long row, float* gamma, float* sums) where S : struct, ISimd<V> where V : unmanaged
     {
         byte* branch = a.Branch + (row * a.BranchStride * T.Size);
         byte* dy = a.Dy + (row * a.DyStride * T.Size);
         byte* dBranch = a.Y == null ? null : a.Y + (row * a.Width * T.Size);
         float keep = a.KeepOf(row);
         long i = 0;
+        for (; i + (2 * S.Width) <= a.Width; i += 2 * S.Width)
+        {
+            Pair<S, V>(branch, dy, dBranch, gamma, sums, keep, i);
+        }
         for (; i + S.Width <= a.Width; i += S.Width)
         {
-            At<S, V>(branch, dy, dBranch, partial, keep, i);
+            Single<S, V>(branch, dy, dBranch, gamma, sums, keep, i);
         }
         for (; i < a.Width; i++)
         {
-            At<SimdScalar, float>(branch, dy, dBranch, partial, keep, i);
+            Single<SimdScalar, float>(branch, dy, dBranch, gamma, sums, keep, i);
         }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private void At<S, V>(byte* branch, byte* dy, byte* dBranch, float* partial, float keep, long i) where S : struct, ISimd<V> where V : unmanaged
+    private static void Pair<S, V>(byte* branch, byte* dy, byte* dBranch, float* gamma, float* sums, float keep, long i) where S : struct, ISimd<V> where V : unmanaged
     {
-        var kept = S.Mul(S.Create(keep), T.Load<S, V>(dy, i));
-        if (partial != null)
+        T.LoadPair<S, V>(dy, i, out var d0, out var d1);
+        V kept0 = S.Mul(S.Create(keep), d0), kept1 = S.Mul(S.Create(keep), d1);
+        if (sums != null)
         {
-            S.Store(partial + i, S.Fma(kept, T.Load<S, V>(branch, i), S.Load(partial + i)));
+            T.LoadPair<S, V>(branch, i, out var b0, out var b1);
+            Add<S, V>(sums + i, kept0, b0);
+            Add<S, V>(sums + i + S.Width, kept1, b1);
         }
         if (dBranch != null)
         {
-            T.Store<S, V>(dBranch, i, a.Gamma == null ? kept : S.Mul(kept, S.Load(a.Gamma + i)));
+            T.StorePair<S, V>(dBranch, i, Scaled<S, V>(kept0, gamma, i), Scaled<S, V>(kept1, gamma, i + S.Width));
         }
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Single<S, V>(byte* branch, byte* dy, byte* dBranch, float* gamma, float* sums, float keep, long i) where S : struct, ISimd<V> where V : unmanaged
+    {
+        var kept = S.Mul(S.Create(keep), T.Load<S, V>(dy, i));
+        if (sums != null)
+        {
+            Add<S, V>(sums + i, kept, T.Load<S, V>(branch, i));
+        }
+        if (dBranch != null)
+        {
+            T.Store<S, V>(dBranch, i, Scaled<S, V>(kept, gamma, i));
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Add<S, V>(float* sums, V kept, V branch) where S : struct, ISimd<V> where V : unmanaged =>
+        S.Store(sums, S.Fma(kept, branch, S.Load(sums)));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static V Scaled<S, V>(V kept, float* gamma, long i) where S : struct, ISimd<V> where V : unmanaged =>
+        gamma == null ? kept : S.Mul(kept, S.Load(gamma + i));
 }
