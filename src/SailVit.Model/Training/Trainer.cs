@@ -203,11 +203,12 @@ public sealed class Trainer : IDisposable
         {
             case AdaLrsAction.Snapshot:
                 DropSnapshot();
-                _snapshot = _optimizer.State().ToDictionary(s => s.Key, s => s.Value.detach().clone().DetachFromDisposeScope());
+                _snapshot = State().ToDictionary(s => s.Key, s => s.Value.detach().clone().DetachFromDisposeScope());
                 _snapshotSteps = _optimizer.Steps;
                 break;
             case AdaLrsAction.Restore:
                 _optimizer.Load(_snapshot!, _snapshotSteps);
+                CopyInto(_average?.Weights, Part(_snapshot!, AveragePrefix));
                 DropSnapshot();
                 break;
             default:
@@ -232,8 +233,16 @@ public sealed class Trainer : IDisposable
 
     private HashSet<string> OwnNames()
     {
-        var state = _optimizer.State().Keys;
-        return [.. state, .. state.Select(name => SnapshotPrefix + name), SnapshotPrefix + SnapshotSteps, .. (_average?.Weights.Keys ?? []).Select(name => AveragePrefix + name)];
+        var state = State().Keys;
+        return [.. state, .. state.Select(name => SnapshotPrefix + name), SnapshotPrefix + SnapshotSteps];
+    }
+
+    // All that a step changes.
+    private Dictionary<string, Tensor> State()
+    {
+        var state = new Dictionary<string, Tensor>(_optimizer.State());
+        Add(state, AveragePrefix, _average?.Weights);
+        return state;
     }
 
     // What no other replica has, or is chosen to write.
@@ -242,8 +251,7 @@ public sealed class Trainer : IDisposable
         var tensors = new Dictionary<string, Tensor>();
         if (_optimizer.Sharded || _replicas.Rank == 0)
         {
-            Add(tensors, "", _optimizer.State());
-            Add(tensors, AveragePrefix, _average?.Weights);
+            Add(tensors, "", State());
             Add(tensors, SnapshotPrefix, _snapshot);
         }
         if (_snapshot is not null && _replicas.Rank == 0)

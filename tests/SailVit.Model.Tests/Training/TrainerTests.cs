@@ -61,6 +61,29 @@ public sealed class TrainerTests : IDisposable
         Assert.All(expected, e => Assert.Null(Bits.FirstDifference(e.Value, actual[e.Key])));
     }
 
+    [Fact]
+    public void RejectedTrial_GivesBackWeightsStateAndAverage()
+    {
+        using var scope = NewDisposeScope();
+        using var model = new ToyModel();
+        using var optimizer = model.Optimizer();
+        // Falls for three steps, then rises in the trial of a higher rate.
+        double[] offsets = [100, 80, 60, 60, 70, 80];
+        int calls = 0;
+        using var trainer = new Trainer(Options("rejected", offsets.Length), b => model.Loss(b) + offsets[calls++ / 2], optimizer, new ToySource(), new SingleReplica());
+        var states = new List<Dictionary<string, Tensor>>();
+        var factors = new List<double>();
+        Assert.True(trainer.Run(r =>
+        {
+            factors.Add(r.LearningRateFactor);
+            states.Add(optimizer.State().Concat(trainer.Average!.Select(a => new KeyValuePair<string, Tensor>("ema." + a.Key, a.Value))).ToDictionary(t => t.Key, t => t.Value.clone()));
+        }));
+        Assert.Equal(3, factors[3] / new LearningRateSchedule(ScheduleKind.Cosine, offsets.Length, 3, 0.1).Factor(3), 12);
+        Assert.All(states[2], s => Assert.NotNull(Bits.FirstDifference(s.Value, states[4][s.Key])));
+        AssertSame(states[2], states[5]);
+        Assert.Equal(3, optimizer.Steps);
+    }
+
     [Theory]
     [InlineData(ScalarType.Float32, 7)]
     [InlineData(ScalarType.Float32, 1)]
