@@ -231,11 +231,7 @@ public sealed class Trainer : IDisposable
         _replicas.Barrier();
     }
 
-    private HashSet<string> OwnNames()
-    {
-        var state = State().Keys;
-        return [.. state, .. state.Select(name => SnapshotPrefix + name), SnapshotPrefix + SnapshotSteps];
-    }
+    private HashSet<string> OwnNames() => [.. State().Keys.SelectMany(name => new[] { name, SnapshotPrefix + name }), SnapshotPrefix + SnapshotSteps];
 
     // All that a step changes.
     private Dictionary<string, Tensor> State()
