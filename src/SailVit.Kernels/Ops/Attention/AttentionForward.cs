@@ -28,9 +28,8 @@ internal readonly unsafe struct AttentionForward(AttentionProblem problem, Atten
         long owner = -1;
         for (long item = begin; item < end; item++)
         {
-            long b = p.SequenceOf(item);
+            var (b, h, first) = p.ForwardItem(item, QueryBlock);
             ref readonly var sequence = ref p.Sequences[b];
-            var (h, block) = Math.DivRem(item - sequence.FirstItem, AttentionOp.Blocks(sequence.Queries, QueryBlock));
             long kvHead = h / p.Group;
             var k = new PackedMatrix(packed.Floats, p.Width, sequence.Keys);
             var v = new PackedMatrix(packed.Floats + PackedMatrix.FloatsOf(p.Width, keys), sequence.Keys, p.Width);
@@ -40,7 +39,7 @@ internal readonly unsafe struct AttentionForward(AttentionProblem problem, Atten
                 RightOperand.Transposed(p.K.Matrix(b, sequence.FirstKey, kvHead, sequence.Keys, p.Width)).Pack<S, V>(k);
                 RightOperand.Of(p.V.Matrix(b, sequence.FirstKey, kvHead, sequence.Keys, p.Width)).Pack<S, V>(v);
             }
-            Block<S, V>(b, h, block * QueryBlock, k, v, blocks.Floats);
+            Block<S, V>(b, h, first, k, v, blocks.Floats);
         }
     }
 

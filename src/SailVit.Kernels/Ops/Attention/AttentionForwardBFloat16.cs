@@ -29,9 +29,8 @@ internal readonly unsafe struct AttentionForwardBFloat16(AttentionProblem proble
         long owner = -1;
         for (long item = begin; item < end; item++)
         {
-            long b = p.SequenceOf(item);
+            var (b, h, first) = p.ForwardItem(item, QueryBlock);
             ref readonly var sequence = ref p.Sequences[b];
-            var (h, block) = Math.DivRem(item - sequence.FirstItem, AttentionOp.Blocks(sequence.Queries, QueryBlock));
             long kvHead = h / p.Group;
             if (owner != (b * p.KvHeads) + kvHead)
             {
@@ -42,7 +41,7 @@ internal readonly unsafe struct AttentionForwardBFloat16(AttentionProblem proble
                 BFloat16Rows.Copy(p.V.Matrix(b, sequence.FirstKey, kvHead, sequence.Keys, p.Width), 0, sequence.Keys, padded, step, negate: false, rows);
                 BFloat16Rows.Pair<S, V>(rows, padded, step, valuePairs);
             }
-            Block<S, V>(b, h, block * QueryBlock, keyPairs, valuePairs, scratch);
+            Block<S, V>(b, h, first, keyPairs, valuePairs, scratch);
         }
         BFloat16Product.Release();
     }

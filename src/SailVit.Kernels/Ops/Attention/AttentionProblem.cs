@@ -71,6 +71,14 @@ internal unsafe struct AttentionProblem
         return keys;
     }
 
+    /// <summary>What a work item of a forward pass is: sequence, head and first query of its block.</summary>
+    public readonly (long B, long H, long FirstQuery) ForwardItem(long item, int queryBlock)
+    {
+        long b = SequenceOf(item);
+        var (h, block) = Math.DivRem(item - Sequences[b].FirstItem, AttentionOp.Blocks(Sequences[b].Queries, queryBlock));
+        return (b, h, block * queryBlock);
+    }
+
     /// <summary>The sequence that a work item belongs to.</summary>
     public readonly long SequenceOf(long item)
     {
