@@ -12,7 +12,8 @@ namespace SailVit.Model.Training;
 /// <param name="Name">Such as <c>vision</c>, <c>connector</c>, <c>language</c>.</param>
 /// <param name="Parameters">By their names in the model.</param>
 /// <param name="LearningRate">Before the schedule's factor.</param>
-/// <param name="WeightDecay">Decoupled decay. Vectors (norm weights, biases) never decay.</param>
+/// <param name="WeightDecay">Decoupled decay. Vectors (norm weights, biases) and what is added to every image, [1, N, C]
+/// (positions, class token), never decay, as in timm and DINOv2.</param>
 public sealed record TrainedGroup(string Name, IReadOnlyList<(string Name, Parameter Parameter)> Parameters, double LearningRate, double WeightDecay = 0);
 
 /// <summary>AdamW on float32 master weights: parameters in bfloat16 or float16 are rounded copies of them.</summary>
@@ -24,7 +25,7 @@ public sealed record TrainedGroup(string Name, IReadOnlyList<(string Name, Param
 /// (ZeRO stage 1, Rajbhandari et al. 2020, arXiv 1910.02054).
 /// Source: Micikevicius et al. 2018, arXiv 1710.03740, §3.1; Loshchilov and Hutter 2019, algorithm 2.
 /// </remarks>
-public sealed class MasterAdamW : IDisposable
+public sealed partial class MasterAdamW : IDisposable
 {
     private readonly List<Slot> _slots = [];
     private readonly AdamWOptions _options;
@@ -74,6 +75,9 @@ public sealed class MasterAdamW : IDisposable
     /// <summary>Number of trained elements.</summary>
     public long ParameterCount => _slots.Sum(s => s.Count);
 
+    // A parameter without a gradient has one of zeros: nothing to add, nothing to scale.
+    private IEnumerable<Tensor> Taken => _slots.Select(s => s.Taken).OfType<Tensor>();
+
     private IEnumerable<Slot> Owned => _slots.Where(s => s.Owner == (_shards?.Rank ?? 0));
 
     // Largest first, each to the replica that has least so far: the same everywhere.
@@ -119,23 +123,32 @@ public sealed class MasterAdamW : IDisposable
     /// <summary>The step's gradient of one parameter so far, float32, by its place in <see cref="Names"/>.</summary>
     internal Tensor Gradient(int parameter) => _slots[parameter].Gradient;
 
-    /// <summary>The 2-norm of all gradients together; scales them down where it is above <paramref name="most"/>.</summary>
+    /// <summary>The 2-norm of all gradients together, of any finite float32 values; scales them down where it is above <paramref name="most"/>.</summary>
     /// <param name="most">Null for no clipping.</param>
     public double ClipGradients(double? most)
     {
         using var scope = NewDisposeScope();
         using var noGrad = no_grad();
-        double norm = Math.Sqrt(_slots.Sum(s => s.Gradient.mul(s.Gradient).sum(float64).item<double>()));
+        double norm = Math.Sqrt(SquareSum.Of([.. Taken]));
         if (most is { } limit && norm > limit && double.IsFinite(norm))
         {
-            // Held: TorchSharp keeps a number that it converts itself alive for less than the call.
-            using Scalar factor = limit / norm;
-            foreach (var slot in _slots)
-            {
-                slot.Gradient.mul_(factor);
-            }
+            Scale(limit / norm);
         }
         return norm;
+    }
+
+    private void Scale(double factor)
+    {
+        // The product is made in float32, in which a factor below 1.2e-38 would lose its digits: then in two.
+        foreach (double part in factor < 1e-37 ? [Math.Sqrt(factor), Math.Sqrt(factor)] : new[] { factor })
+        {
+            // Held: TorchSharp keeps a number that it converts itself alive for less than the call.
+            using Scalar held = part;
+            foreach (var gradient in Taken)
+            {
+                gradient.mul_(held);
+            }
+        }
     }
 
     /// <summary>One step with the gradients taken, which are then gone.</summary>
@@ -208,86 +221,4 @@ public sealed class MasterAdamW : IDisposable
 
     /// <inheritdoc/>
     public void Dispose() => _slots.ForEach(s => s.Dispose());
-
-    private sealed class Slot : IDisposable
-    {
-        private Tensor? _gradient, _master, _average, _square;
-
-        public Slot(string name, Parameter parameter, TrainedGroup group) => (Name, Parameter, Group) = (name, parameter, group);
-
-        public string Name { get; }
-
-        public Parameter Parameter { get; }
-
-        public TrainedGroup Group { get; }
-
-        /// <summary>Rank of the replica that keeps the state.</summary>
-        public int Owner { get; set; }
-
-        public long Count => Parameter.numel();
-
-        public double WeightDecay => Parameter.dim() < 2 ? 0 : Group.WeightDecay;
-
-        public Tensor Master => _master ?? throw new InvalidOperationException($"The state of {Name} is another replica's.");
-
-        public Tensor Average => _average!;
-
-        public Tensor Square => _square!;
-
-        public Tensor Gradient => _gradient ??= zeros(Parameter.shape, float32).DetachFromDisposeScope();
-
-        public void Allocate()
-        {
-            using var noGrad = no_grad();
-            _master = Parameter.dtype == ScalarType.Float32 ? Parameter : Parameter.detach().to(float32).DetachFromDisposeScope();
-            _average = zeros_like(_master).DetachFromDisposeScope();
-            _square = zeros_like(_master).DetachFromDisposeScope();
-        }
-
-        public void Accumulate()
-        {
-            if (Parameter.grad is not { } gradient)
-            {
-                return;
-            }
-            using var noGrad = no_grad();
-            if (_gradient is null)
-            {
-                // Another handle on float32 memory that autograd gives up next.
-                _gradient = (gradient.dtype == ScalarType.Float32 ? gradient.alias() : gradient.to(float32)).DetachFromDisposeScope();
-            }
-            else
-            {
-                _gradient.add_(gradient, HeldScalar.One);
-            }
-            gradient.Dispose();
-            Parameter.grad = null;
-        }
-
-        public void DropGradient()
-        {
-            _gradient?.Dispose();
-            _gradient = null;
-            Parameter.grad = null;
-        }
-
-        public void Publish()
-        {
-            if (_master is not null && !ReferenceEquals(_master, Parameter))
-            {
-                Parameter.copy_(_master);
-            }
-        }
-
-        public void Dispose()
-        {
-            DropGradient();
-            _average?.Dispose();
-            _square?.Dispose();
-            if (!ReferenceEquals(_master, Parameter))
-            {
-                _master?.Dispose();
-            }
-        }
-    }
 }
