@@ -60,7 +60,7 @@ internal sealed class RefineScreen : IRefinementObserver
     public void End(StageSummary summary, bool now)
     {
         string skipped = summary.SkippedSamples.Count == 0 ? "" : $"; samples not used: {string.Join(", ", summary.SkippedSamples.Select(s => $"{s.Value.Count:N0} {s.Key}"))} (the first of them: summary.json)";
-        string bad = summary.BadSteps == 0 ? "" : $"; {summary.BadSteps:N0} steps without a finite loss, see bad-batches";
+        string bad = summary.BadSteps == 0 ? "" : $"; {summary.BadSteps:N0} steps skipped (no finite loss, or no token to learn), see bad-batches";
         string line = $"{summary.Stage}: finished{(now ? "" : " before")}, {summary.Steps:N0} steps{skipped}{bad}";
         if (_bars is null)
         {

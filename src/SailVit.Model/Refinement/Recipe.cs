@@ -37,7 +37,7 @@ public sealed record Recipe
     /// <summary>How many checkpoints stay.</summary>
     public int KeepCheckpoints { get; init; } = 2;
 
-    /// <summary>Steps without a finite loss before a stage gives up.</summary>
+    /// <summary>Steps without a finite loss or a token to learn before a stage gives up.</summary>
     public int MostBadSteps { get; init; } = 10;
 
     /// <summary>The same with another seed, which is the targets' too.</summary>

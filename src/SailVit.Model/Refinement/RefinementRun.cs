@@ -40,7 +40,7 @@ public sealed class RefinementRun(Recipe recipe, string folder, IReplicas replic
     /// <exception cref="RecipeException">The folder holds a run of another recipe, or there is no such stage.</exception>
     /// <exception cref="CheckpointException">A model or checkpoint cannot be read or written.</exception>
     /// <exception cref="Data.DatasetException">Data cannot be used.</exception>
-    /// <exception cref="TrainingException">Too many steps without a finite loss.</exception>
+    /// <exception cref="TrainingException">Too many steps without a finite loss or a token to learn.</exception>
     public bool Run(IRefinementObserver? observer = null, string? last = null, CancellationToken cancel = default)
     {
         int end = last is null ? Stages.Count - 1 : Stages.ToList().FindIndex(s => s.Stage.Name == last);

@@ -27,7 +27,7 @@ public sealed record StageProgress(StagePlan Plan, StepReport Step, IReadOnlyDic
 /// <summary>The end of a stage; also written beside its result.</summary>
 /// <param name="Stage">Its name.</param>
 /// <param name="Steps">Steps made.</param>
-/// <param name="BadSteps">Steps skipped because the loss was not finite.</param>
+/// <param name="BadSteps">Steps skipped because the loss was not finite, or there was no token to learn.</param>
 /// <param name="SkippedSamples">Samples that could not be used, by reason, the first of each named.</param>
 public sealed record StageSummary(string Stage, long Steps, int BadSteps, IReadOnlyDictionary<string, SkippedSamples> SkippedSamples);
 

@@ -30,8 +30,11 @@ public enum AdaLrsAction
     /// <summary>Keep a copy of weights and optimizer state.</summary>
     Snapshot,
 
-    /// <summary>Go back to the copy.</summary>
+    /// <summary>Go back to the copy, which is then no longer needed.</summary>
     Restore,
+
+    /// <summary>The copy is no longer needed.</summary>
+    Discard,
 }
 
 /// <summary>All that a search remembers between steps; written into checkpoints.</summary>
@@ -115,9 +118,9 @@ public sealed class AdaLrs
     private AdaLrsAction Judge(double speed, double before)
     {
         double difference = speed - before, margin = 2 * _options.Epsilon;
-        (double factor, var action) = difference > margin ? (State.Factor, AdaLrsAction.None)
+        (double factor, var action) = difference > margin ? (State.Factor, AdaLrsAction.Discard)
             : difference < -margin ? (State.Before * Down, AdaLrsAction.Restore)
-            : (State.Before, AdaLrsAction.None);
+            : (State.Before, AdaLrsAction.Discard);
         State = State with { Factor = factor, Before = factor, Speed = null, Trials = State.Trials + 1, Losses = [] };
         return action;
     }

@@ -14,10 +14,16 @@ public enum ScheduleKind
 }
 
 /// <summary>The learning rate's course as a factor on each group's own rate.</summary>
+/// <remarks>
+/// From the end of warm-up on, that of Hugging Face transformers (<c>get_cosine_with_min_lr_schedule_with_warmup</c>,
+/// <c>get_linear_schedule_with_warmup</c>), with which InternVL trains: step s has the factor of the time s / Steps, at which it
+/// begins. So the least factor is that of the end, one step behind the last. During warm-up it is one step ahead of theirs,
+/// whose first step has a rate of 0 and changes nothing.
+/// </remarks>
 /// <param name="Kind">Shape after warm-up.</param>
 /// <param name="Steps">Steps in all.</param>
 /// <param name="WarmupSteps">Steps of linear growth from 0; step 0 already has 1 / WarmupSteps of the rate.</param>
-/// <param name="LeastFactor">What a falling schedule ends at.</param>
+/// <param name="LeastFactor">What a falling schedule comes to at step <paramref name="Steps"/>, the first that is not made.</param>
 public sealed record LearningRateSchedule(ScheduleKind Kind, long Steps, long WarmupSteps = 0, double LeastFactor = 0)
 {
     /// <summary>The factor of step <paramref name="step"/>, from 0. Beyond the end it stays at the last one.</summary>

@@ -10,12 +10,11 @@ namespace SailVit.Model.Training;
 /// <summary>Trains: gradients of some batches, clipping, a step; checkpoints from which a run goes on bit by bit.</summary>
 /// <remarks>
 /// The loss of a step is Σ w·CE / Σ w over all batches of all replicas, whatever their sizes: a batch's own mean counts by its
-/// share of the weights. A step whose loss or gradients are not finite changes nothing and is counted; its batches are kept.
+/// share of the weights. A step whose loss or gradients are not finite changes nothing and is counted; its batches are kept. So is one
+/// without a single token to learn: its loss is 0 / 0, and weight decay, moments and average would move on nothing.
 /// </remarks>
-public sealed class Trainer : IDisposable
+public sealed partial class Trainer : IDisposable
 {
-    private const string AveragePrefix = "ema.", SnapshotPrefix = "snapshot.", SnapshotSteps = "steps";
-
     private readonly TrainerOptions _options;
     private readonly Func<PackedBatch, Tensor> _loss;
     private readonly MasterAdamW _optimizer;
@@ -61,38 +60,6 @@ public sealed class Trainer : IDisposable
 
     /// <summary>The averaged weights by parameter name; null without averaging.</summary>
     public IReadOnlyDictionary<string, Tensor>? Average => _average?.Weights;
-
-    /// <summary>Goes on from the newest checkpoint of the run's folder: with the same bits by as many replicas as wrote it, and by
-    /// another number as if there had been that many from the start, up to rounding.</summary>
-    /// <returns>Whether there is one.</returns>
-    /// <exception cref="CheckpointException">It belongs to another model or run.</exception>
-    public bool Resume()
-    {
-        if (_folder.Checkpoints is not [.., var newest])
-        {
-            return false;
-        }
-        var mine = OwnNames();
-        var (states, tensors) = _folder.Read(newest, mine.Contains);
-        var state = states[_replicas.Rank % states.Count];
-        _optimizer.Load(Part(tensors, ""), state.OptimizerSteps);
-        CopyInto(_average?.Weights, Part(tensors, AveragePrefix));
-        _search = _options.AdaLrs is { } search ? new(search, state.AdaLrs) : null;
-        if (Part(tensors, SnapshotPrefix) is { Count: > 0 } snapshot && snapshot.Remove(SnapshotSteps, out var steps))
-        {
-            _snapshot = snapshot;
-            _snapshotSteps = (long)steps.item<double>();
-            steps.Dispose();
-        }
-        _data.RestoreState([.. states.Select(s => s.Data)]);
-        set_rng_state(tensor(state.Random));
-        (Step, BadSteps) = (state.Step, state.BadSteps);
-        foreach (var copied in tensors.Where(t => _snapshot is null || !t.Key.StartsWith(SnapshotPrefix, StringComparison.Ordinal)))
-        {
-            copied.Value.Dispose();
-        }
-        return true;
-    }
 
     /// <summary>Trains until the schedule ends or <paramref name="cancel"/> is asked for; either way the last step is in a checkpoint.</summary>
     /// <param name="report">Called after every step, on every replica.</param>
@@ -161,10 +128,14 @@ public sealed class Trainer : IDisposable
     {
         double[] weights = Array.ConvertAll(batches, b => b.Weights.sum(float64).item<double>());
         double all = _replicas.Sum(weights.Sum()), loss = 0;
+        if (all == 0)
+        {
+            return double.NaN;
+        }
         for (int i = 0; i < batches.Length; i++)
         {
             using var scope = NewDisposeScope();
-            double share = all > 0 ? weights[i] / all : 0;
+            double share = weights[i] / all;
             using Scalar factor = share;
             var mean = _loss(batches[i]);
             if (i == batches.Length - 1)
@@ -193,7 +164,7 @@ public sealed class Trainer : IDisposable
         }
         if (BadSteps > _options.MostBadSteps)
         {
-            throw new TrainingException($"{BadSteps} steps had a loss or gradients that are not finite, the last of them step {Step} (loss {loss}); the limit is {_options.MostBadSteps}. Their batches are in {System.IO.Path.Combine(_folder.Path, "bad-batches")}; look at them, or lower the learning rate.");
+            throw new TrainingException($"{BadSteps} steps had no token to learn, or a loss or gradients that are not finite, the last of them step {Step} (loss {loss}); the limit is {_options.MostBadSteps}. Their batches are in {System.IO.Path.Combine(_folder.Path, "bad-batches")}; look at them, or lower the learning rate.");
         }
     }
 
@@ -211,50 +182,12 @@ public sealed class Trainer : IDisposable
                 CopyInto(_average?.Weights, Part(_snapshot!, AveragePrefix));
                 DropSnapshot();
                 break;
+            case AdaLrsAction.Discard:
+                DropSnapshot();
+                break;
             default:
                 break;
         }
-    }
-
-    /// <summary>Writes a checkpoint of the run as it is now.</summary>
-    public void Save()
-    {
-        using var scope = NewDisposeScope();
-        _folder.Write(
-            new() { Step = Step, OptimizerSteps = _optimizer.Steps, BadSteps = BadSteps, Replicas = _replicas.Count, Data = _data.SaveState(), Random = get_rng_state().data<byte>().ToArray(), AdaLrs = _search?.State },
-            OwnTensors());
-        _replicas.Barrier();
-        if (_replicas.Rank == 0)
-        {
-            _folder.Publish(Step, _options.KeepCheckpoints);
-        }
-        _replicas.Barrier();
-    }
-
-    private HashSet<string> OwnNames() => [.. State().Keys.SelectMany(name => new[] { name, SnapshotPrefix + name }), SnapshotPrefix + SnapshotSteps];
-
-    // All that a step changes.
-    private Dictionary<string, Tensor> State()
-    {
-        var state = new Dictionary<string, Tensor>(_optimizer.State());
-        Add(state, AveragePrefix, _average?.Weights);
-        return state;
-    }
-
-    // What no other replica has, or is chosen to write.
-    private Dictionary<string, Tensor> OwnTensors()
-    {
-        var tensors = new Dictionary<string, Tensor>();
-        if (_optimizer.Sharded || _replicas.Rank == 0)
-        {
-            Add(tensors, "", State());
-            Add(tensors, SnapshotPrefix, _snapshot);
-        }
-        if (_snapshot is not null && _replicas.Rank == 0)
-        {
-            tensors[SnapshotPrefix + SnapshotSteps] = tensor((double)_snapshotSteps);
-        }
-        return tensors;
     }
 
     /// <inheritdoc/>
@@ -272,26 +205,5 @@ public sealed class Trainer : IDisposable
             copy.Dispose();
         }
         _snapshot = null;
-    }
-
-    private static void Add(Dictionary<string, Tensor> tensors, string prefix, IReadOnlyDictionary<string, Tensor>? part)
-    {
-        foreach (var (name, value) in part ?? new Dictionary<string, Tensor>())
-        {
-            tensors[prefix + name] = value;
-        }
-    }
-
-    private static Dictionary<string, Tensor> Part(Dictionary<string, Tensor> tensors, string prefix) =>
-        tensors.Where(t => t.Key.StartsWith(prefix, StringComparison.Ordinal)).ToDictionary(t => t.Key[prefix.Length..], t => t.Value);
-
-    private static void CopyInto(IReadOnlyDictionary<string, Tensor>? to, Dictionary<string, Tensor> from)
-    {
-        using var noGrad = no_grad();
-        foreach (var (name, value) in to ?? new Dictionary<string, Tensor>())
-        {
-            value.copy_(from.TryGetValue(name, out var saved) ? saved
-                : throw new CheckpointException($"The checkpoint has no moving average of {name}; it was made without one. Train on without averaging, or begin anew."));
-        }
     }
 }

@@ -27,7 +27,7 @@ public sealed record TrainerOptions
     /// <summary>How many checkpoints stay.</summary>
     public int KeepCheckpoints { get; init; } = 2;
 
-    /// <summary>Steps with a loss or gradient that is not finite before the run gives up; they are skipped and counted.</summary>
+    /// <summary>Steps with no token to learn, or a loss or gradient that is not finite, before the run gives up; they are skipped and counted.</summary>
     public int MostBadSteps { get; init; } = 10;
 
     /// <exception cref="ArgumentException">A value is out of range; the message names it.</exception>
@@ -53,10 +53,10 @@ public sealed record TrainerOptions
 
 /// <summary>What one step did.</summary>
 /// <param name="Step">From 0.</param>
-/// <param name="Loss">Σ w·CE / Σ w over all batches of all replicas.</param>
+/// <param name="Loss">Σ w·CE / Σ w over all batches of all replicas; NaN where Σ w is 0.</param>
 /// <param name="LearningRateFactor">On every group's rate.</param>
 /// <param name="GradientNorm">Before clipping.</param>
-/// <param name="Skipped">The loss or the gradients were not finite; nothing was changed.</param>
+/// <param name="Skipped">There was no token to learn, or the loss or the gradients were not finite; nothing was changed.</param>
 /// <param name="Tokens">Of all replicas, padding-free.</param>
 /// <param name="Tiles">Image tiles of all replicas.</param>
 /// <param name="Samples">Of all replicas.</param>

@@ -23,6 +23,31 @@ public sealed class ScheduleTests
         Assert.Equal(1, (schedule with { Kind = ScheduleKind.Constant }).Factor(109));
     }
 
+    /// <summary>Behind warm-up every step's factor is that of transformers' schedulers, the last step's too; the least factor is that of the end.</summary>
+    [Theory]
+    [InlineData(100, 10, 0)]
+    [InlineData(100, 10, 0.1)]
+    [InlineData(7, 0, 0.25)]
+    [InlineData(1, 0, 0)]
+    [InlineData(5, 5, 0.1)]
+    public void Factors_AreThoseOfTransformers(int steps, int warmup, double least)
+    {
+        var cosine = new LearningRateSchedule(ScheduleKind.Cosine, steps, warmup, least);
+        for (int step = warmup; step < steps; step++)
+        {
+            // Transformers 4.57: factor = 0.5·(1 + cos(π·num_cycles·2·progress)) with num_cycles = 0.5, then factor·(1 − min) + min.
+            double progress = (double)(step - warmup) / Math.Max(1, steps - warmup);
+            Assert.Equal((Math.Pow(Math.Cos(Math.PI * progress / 2), 2) * (1 - least)) + least, cosine.Factor(step), 1e-12);
+            Assert.Equal((1.0 * (steps - step) / Math.Max(1, steps - warmup) * (1 - least)) + least, (cosine with { Kind = ScheduleKind.Linear }).Factor(step), 1e-12);
+        }
+        for (int step = 0; step < warmup; step++)
+        {
+            // One step ahead of theirs: step / warmup.
+            Assert.Equal((step + 1.0) / warmup, cosine.Factor(step), 1e-12);
+        }
+        Assert.Equal(steps == warmup ? 1 : least, cosine.Factor(steps), 1e-12);
+    }
+
     [Theory]
     [InlineData(0, 0, 0, "needs at least 1")]
     [InlineData(5, 6, 0, "does not fit")]
@@ -49,7 +74,7 @@ public sealed class ScheduleTests
     {
         var (search, actions) = Search(f => 0.01 * f, 8);
         Assert.Equal(AdaLrsAction.Snapshot, actions[3]);
-        Assert.DoesNotContain(AdaLrsAction.Restore, actions);
+        Assert.Equal(AdaLrsAction.Discard, actions[7]);
         Assert.Equal(3, search.State.Factor);
     }
 
@@ -65,7 +90,7 @@ public sealed class ScheduleTests
     public void AnEqualRateGoesBackAlone()
     {
         var (search, actions) = Search(_ => 0.01, 8);
-        Assert.DoesNotContain(AdaLrsAction.Restore, actions);
+        Assert.Equal(AdaLrsAction.Discard, actions[7]);
         Assert.Equal(1, search.State.Factor);
     }
 

@@ -54,6 +54,9 @@ internal sealed class ToySource(int stride = 1, int offset = 0) : IBatchSource
     /// <summary>Batches with these numbers make a loss that is not finite.</summary>
     public HashSet<long> Bad { get; init; } = [];
 
+    /// <summary>Batches with these numbers have no label.</summary>
+    public HashSet<long> Unlearned { get; init; } = [];
+
     public PackedBatch Next()
     {
         long number = (_next++ * stride) + offset;
@@ -66,8 +69,8 @@ internal sealed class ToySource(int stride = 1, int offset = 0) : IBatchSource
         }
         var ids = tensor(tokens);
         var labels = ids.clone();
-        labels[0] = PackedBatch.Ignored;
-        var weights = full([count], 1 + (number % 3), dtype: float32);
+        labels[Unlearned.Contains(number) ? .. : ..1] = PackedBatch.Ignored;
+        var weights = full([count], Unlearned.Contains(number) ? 0 : 1 + (number % 3), dtype: float32);
         weights[0] = 0;
         return new()
         {
