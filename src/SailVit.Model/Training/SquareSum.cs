@@ -23,7 +23,8 @@ internal static class SquareSum
         {
             if (tensor.device_type != DeviceType.CPU)
             {
-                elsewhere += tensor.to(float64).square().sum().item<double>();
+                var wide = tensor.to(float64);
+                elsewhere += wide.mul(wide).sum().item<double>();
                 continue;
             }
             var rows = tensor.contiguous();
