@@ -42,7 +42,22 @@ public sealed partial class VisionTransformer
     /// <param name="mode">How tokens know their place.</param>
     /// <param name="hidden">As in <see cref="Encode"/>.</param>
     /// <exception cref="ArgumentException">There is no image, or one does not fit.</exception>
-    public PackedEncoderOutput EncodePacked(IReadOnlyList<Tensor> images, PositionMode mode = PositionMode.Bicubic, IEnumerable<int>? hidden = null)
+    public PackedEncoderOutput EncodePacked(IReadOnlyList<Tensor> images, PositionMode mode = PositionMode.Bicubic, IEnumerable<int>? hidden = null) =>
+        Packed(images, mode, (x, pack) => RunBlocks(x, hidden, pack));
+
+    /// <summary>Encodes images at their own sizes up to one hidden state; the blocks behind it are not run.</summary>
+    /// <param name="images">As in <see cref="EncodePacked"/>.</param>
+    /// <param name="index">As in <see cref="Encode"/>.</param>
+    /// <param name="mode">How tokens know their place.</param>
+    /// <returns>With that hidden state as the last.</returns>
+    /// <exception cref="ArgumentException">There is no image, or one does not fit, or there is no such state.</exception>
+    public PackedEncoderOutput EncodePackedUpTo(IReadOnlyList<Tensor> images, int index, PositionMode mode = PositionMode.Bicubic)
+    {
+        int blocks = BlocksFor(index);
+        return Packed(images, mode, (x, pack) => new(RunFirst(blocks, x, pack), new Dictionary<int, Tensor>()));
+    }
+
+    private PackedEncoderOutput Packed(IReadOnlyList<Tensor> images, PositionMode mode, Func<Tensor, TokenPack, EncoderOutput> run)
     {
         ArgumentNullException.ThrowIfNull(images);
         if (images.Count == 0)
@@ -82,7 +97,7 @@ public sealed partial class VisionTransformer
             pack.Sin?.DetachFromDisposeScope();
             pack.Positions?.DetachFromDisposeScope();
         }
-        var output = RunBlocks(cat(tokens, 1), hidden, pack);
+        var output = run(cat(tokens, 1), pack);
         return new(new(output.Last.MoveToOuterDisposeScope(), output.Hidden.ToDictionary(h => h.Key, h => h.Value.MoveToOuterDisposeScope())), cuSeqlens, grids);
     }
 

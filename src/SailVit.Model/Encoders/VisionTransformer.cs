@@ -131,16 +131,22 @@ public sealed partial class VisionTransformer : Module<Tensor, Tensor>
     /// <returns>[B, N, C].</returns>
     public Tensor EncodeUpTo(Tensor pixels, int index)
     {
-        int blocks = Resolve(index) + 1 - (HiddenStates - Config.Layers);
+        int blocks = BlocksFor(index);
         using var scope = NewDisposeScope();
-        var x = _embeddings.call(pixels);
+        return RunFirst(blocks, _embeddings.call(pixels), null).MoveToOuterDisposeScope();
+    }
+
+    private int BlocksFor(int index) => Resolve(index) + 1 - (HiddenStates - Config.Layers);
+
+    private Tensor RunFirst(int blocks, Tensor x, TokenPack? pack)
+    {
         for (int i = 0; i < blocks; i++)
         {
-            var y = Run(i, x);
+            var y = Run(i, x, pack);
             x.Dispose();
             x = y;
         }
-        return x.MoveToOuterDisposeScope();
+        return x;
     }
 
     /// <summary>Stops gradients of parts, and of single blocks.</summary>
@@ -153,7 +159,7 @@ public sealed partial class VisionTransformer : Module<Tensor, Tensor>
     /// <param name="blocks">Blocks to unfreeze besides, by index.</param>
     public void Unfreeze(EncoderPart parts, Range? blocks = null) => SetTrainable(parts, blocks, trainable: true);
 
-    private Tensor Run(int index, Tensor x, TokenPack? pack = null)
+    private Tensor Run(int index, Tensor x, TokenPack? pack)
     {
         var block = _blocks[index];
         var marked = BackwardMark.Place(x, BlockPassed, index);

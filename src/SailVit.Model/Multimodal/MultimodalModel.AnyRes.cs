@@ -23,13 +23,12 @@ public sealed partial class MultimodalModel
             }
         }
         using var scope = NewDisposeScope();
-        int[] hidden = Config.SelectLayer == -1 ? [] : [Config.SelectLayer];
-        var output = Vision.EncodePacked(images, mode ?? Config.AnyRes ?? PositionMode.Bicubic, hidden);
-        var tokens = Config.SelectLayer == -1 ? output.Output.Last : output.Output.Hidden[Config.SelectLayer];
+        var positions = mode ?? Config.AnyRes ?? PositionMode.Bicubic;
+        var output = Config.SelectLayer == -1 ? Vision.EncodePacked(images, positions) : Vision.EncodePackedUpTo(images, Config.SelectLayer, positions);
         int extra = Config.Vision.ClassToken ? 1 : 0;
         var merged = output.Grids.Select((grid, i) =>
         {
-            var patches = tokens.narrow(1, output.CuSeqlens[i] + extra, grid.Rows * grid.Columns);
+            var patches = output.Output.Last.narrow(1, output.CuSeqlens[i] + extra, grid.Rows * grid.Columns);
             return PixelShuffle.Apply(patches, grid.Rows, grid.Columns, Config.Merge, Config.PixelShuffleVersion);
         });
         return Connector.call(cat(merged.ToList(), 1)).flatten(0, 1).MoveToOuterDisposeScope();

@@ -52,6 +52,44 @@ public sealed class AnyResTests
         }
     }
 
+    /// <summary>The same bits as among all blocks, forward and backward, though those behind could not be run.</summary>
+    [Theory]
+    [InlineData("aimv2_small", 0, 1)]
+    [InlineData("aimv2_small", -2, null)]
+    [InlineData("internvit_small", 0, 0)]
+    [InlineData("internvit_small", 1, 1)]
+    public void UpToAState_BlocksBehindAreNotRun(string golden, int index, int? blocks)
+    {
+        using var scope = NewDisposeScope();
+        using var g = new Generator(65);
+        using var model = Encoder(golden);
+        Tensor[] images = [Image(g, 56, 28), Image(g, 28, 28)];
+        Dictionary<string, Tensor> Gradients(Tensor state)
+        {
+            state.square().sum().backward();
+            var gradients = model.named_parameters().Where(p => p.parameter.grad is not null).ToDictionary(p => p.name, p => p.parameter.grad!.clone());
+            model.zero_grad();
+            return gradients;
+        }
+        var expected = model.EncodePacked(images, hidden: [index]).Output.Hidden[index];
+        var expectedGradients = Gradients(expected);
+        foreach (var (name, parameter) in model.named_parameters().Where(p => Block(p.name) >= (blocks ?? model.Config.Layers - 1)))
+        {
+            parameter.Dispose();
+        }
+        var actual = model.EncodePackedUpTo(images, index).Output.Last;
+        Assert.True(TestData.Same(expected, actual));
+        actual.square().sum().backward();
+        Assert.All(expectedGradients, e => Assert.True(TestData.Same(e.Value, model.named_parameters().Single(p => p.name == e.Key).parameter.grad!)));
+        using (no_grad())
+        {
+            Assert.True(TestData.Same(expected, model.EncodePackedUpTo(images, index).Output.Last));
+            Assert.ThrowsAny<Exception>(() => model.EncodePacked(images, hidden: [index]));
+        }
+
+        static int Block(string name) => name.Split('.') is [.., var part] parts && parts.FirstOrDefault(p => int.TryParse(p, out _)) is { } number ? int.Parse(number, System.Globalization.CultureInfo.InvariantCulture) : -1;
+    }
+
     [Theory]
     [InlineData(PositionMode.Bicubic, false)]
     [InlineData(PositionMode.AxialRotary, false)]
@@ -99,6 +137,21 @@ public sealed class AnyResTests
         AssertClose(model.EncodeImages(other.unsqueeze(0)), together.narrow(0, 4, 4));
         int[] ids = [1, .. Enumerable.Repeat(511, 8), 2];
         Assert.Equal(3, model.Generate([new(ids, Images: [native, other])], new() { MaxNewTokens = 3 })[0].Ids.Count);
+    }
+
+    [Theory]
+    [InlineData(-1)]
+    [InlineData(-3)]
+    [InlineData(0)]
+    public void MultimodalModel_SeesTheSelectedState(int select)
+    {
+        using var scope = NewDisposeScope();
+        using var off = no_grad();
+        using var g = new Generator(66);
+        using var golden = MultimodalModel.Load(TestData.Golden("sailvl_qwen3_small"));
+        using var model = new MultimodalModel(golden.Config with { SelectLayer = select });
+        var image = Image(g, 56, 56);
+        AssertClose(model.EncodeImages(image.unsqueeze(0)), model.EncodeImages([image]));
     }
 
     [Theory]
