@@ -11,8 +11,10 @@ internal readonly unsafe struct GemmKernel<A, E>(A left, long rows, PackedMatrix
     private readonly long _firstColumn = firstColumn;
     private readonly long _depthBlock = depthBlock;
     private readonly E _epilogue = epilogue;
-    private readonly long _blockRows = Gemm.BlockRows(rows, right.Depth);
     private readonly long _strips = PackedMatrix.StripsOf(right.Columns);
+
+    // Blocks that must be copied are not made smaller: that is done once per thread and block.
+    private readonly long _blockRows = left.IsInPlace ? Gemm.BlockRows(rows, right.Depth, PackedMatrix.StripsOf(right.Columns)) : Gemm.BlockRows(rows, right.Depth);
 
     public long Items => (_rows + _blockRows - 1) / _blockRows * _strips;
 
