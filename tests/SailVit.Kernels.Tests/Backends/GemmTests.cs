@@ -89,6 +89,27 @@ public sealed unsafe class GemmTests
         }
     }
 
+    // In place, and for 90 columns packed.
+    [Theory]
+    [MemberData(nameof(Widths))]
+    public void RowsSummedInPlace_GiveTheBitsOfPackedOnes(SimdWidth width)
+    {
+        using var forced = Cpu.Use(width);
+        foreach (var (rows, m, n) in ((long, long, long)[])[(1, 1, 16), (37, 5, 32), (130, 13, 80), (300, 70, 128), (257, 400, 208), (20, 7, 1024), (40, 9, 1040), (33, 12, 90)])
+        {
+            using var scope = NewDisposeScope();
+            Tensor a = randn(rows, m + 3).narrow(1, 2, m), b = randn(rows, n + 1).narrow(1, 0, n);
+            using var left = new TensorMatrix(a);
+            using var right = new TensorMatrix(b);
+            using Canary inPlace = new(m * n, float32), packed = new(m * n, float32);
+            Gemm.RunTransposed(left.View, right.View, new StoreEpilogue<F32>(inPlace.Pointer, n));
+            Gemm.Run(new LeftColumns<MatrixView>(left.View), m, RightOperand.Of(right.View), new StoreEpilogue<F32>(packed.Pointer, n));
+            inPlace.Check($"{rows} rows, {m} x {n}");
+            Assert.True(Bits.Same(packed.ToTensor(m, n), inPlace.ToTensor(m, n)), $"{rows} rows, {m} x {n}");
+            WithinRounding($"{rows} rows, {m} x {n}", inPlace.ToTensor(m, n), a.to(float64).t(), b.to(float64));
+        }
+    }
+
     [Theory]
     [InlineData(1, 64)]
     [InlineData(1024, 1024)]

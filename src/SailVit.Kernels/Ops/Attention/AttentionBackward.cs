@@ -155,10 +155,10 @@ internal readonly unsafe struct AttentionBackward : ICpuKernel
         for (int r = 0; r < t.Rows; r += depth)
         {
             int rows = Math.Min(depth, t.Rows - r);
-            GemmTiles.Run<S, V>(new(s.Scores + (r * KeyBlock), 1, KeyBlock), t.Keys, grads.Data + ((t.Query + r) * Panel), grads.Depth, rows, width, s.GradV + (t.Key * step), step, add: true);
-            GemmTiles.Run<S, V>(new(s.Slopes + (r * KeyBlock), 1, KeyBlock), t.Keys, queries.Data + ((t.Query + r) * Panel), queries.Depth, rows, width, s.GradK + (t.Key * step), step, add: true);
+            GemmTiles.Run<S, V>(new(s.Scores + (r * KeyBlock), 1, KeyBlock), t.Keys, grads.Block(0, t.Query + r), rows, width, s.GradV + (t.Key * step), step, add: true);
+            GemmTiles.Run<S, V>(new(s.Slopes + (r * KeyBlock), 1, KeyBlock), t.Keys, queries.Block(0, t.Query + r), rows, width, s.GradK + (t.Key * step), step, add: true);
         }
-        GemmTiles.Run<S, V>(new(s.Slopes, KeyBlock, 1), t.Rows, keyRows.Data + (t.Key * Panel), keyRows.Depth, t.Keys, width, s.GradQ + (t.Query * step), step, add: true);
+        GemmTiles.Run<S, V>(new(s.Slopes, KeyBlock, 1), t.Rows, keyRows.Block(0, t.Key), t.Keys, width, s.GradQ + (t.Query * step), step, add: true);
     }
 
     /// <summary>Scores become P, products with dO become dS.</summary>

@@ -21,8 +21,7 @@ internal static unsafe class AttentionScores
     {
         for (long d = 0; d < columns.Depth; d += depthBlock)
         {
-            var from = columns.Data + (first * columns.Depth) + (d * PackedMatrix.PanelColumns);
-            GemmTiles.Run<S, V>(new(rows + d, step, 1), count, from, columns.Depth, Math.Min(depthBlock, columns.Depth - d), columnCount, to, toStep, add: d > 0);
+            GemmTiles.Run<S, V>(new(rows + d, step, 1), count, columns.Block(first / PackedMatrix.StripColumns, d), Math.Min(depthBlock, columns.Depth - d), columnCount, to, toStep, add: d > 0);
         }
     }
 

@@ -216,7 +216,7 @@ internal static unsafe class OwnLinear
             var epilogue = new LinearEpilogue<T, Identity> { Residual = Add ? Output : default, Output = Output.Data, Columns = Output.Columns };
             if (LeftTransposed)
             {
-                Gemm.Run(new LeftColumns<MatrixView>(Left), Left.Columns, RightOperand.Of(Right), epilogue);
+                Gemm.RunTransposed(Left, Right, epilogue);
             }
             else
             {

@@ -53,13 +53,14 @@ internal static unsafe class GemmTile
     /// <param name="a">First row; broadcast from memory, element by element.</param>
     /// <param name="rowStep">Bytes from one row of A to the next.</param>
     /// <param name="kStep">Bytes from one k to the next in A.</param>
-    /// <param name="b">First vector; one k to the next is <see cref="PackedMatrix.PanelColumns"/> floats.</param>
+    /// <param name="b">First vector.</param>
+    /// <param name="bStep">Bytes from one k to the next in B.</param>
     /// <param name="vectorStep">Bytes from one vector of columns to the next.</param>
     /// <param name="sums">Result, R rows of C vectors.</param>
     /// <param name="sumStep">Floats from one row of the result to the next.</param>
     /// <param name="add">Adds to the result instead of writing it. Each call sums from zero, so that long sums are
     /// blocked and lose less.</param>
-    public static void Run<S, V, R, C>(long depth, byte* a, nint rowStep, nint kStep, byte* b, nint vectorStep, float* sums, nint sumStep, bool add)
+    public static void Run<S, V, R, C>(long depth, byte* a, nint rowStep, nint kStep, byte* b, nint bStep, nint vectorStep, float* sums, nint sumStep, bool add)
         where S : struct, ISimd<V>
         where V : unmanaged
         where R : struct, IConstant
@@ -109,7 +110,7 @@ internal static unsafe class GemmTile
                 Row<S, V, C>(a + row5, b0, b1, b2, b3, ref s50, ref s51, ref s52, ref s53);
             }
             a += kStep;
-            b += PackedMatrix.PanelColumns * sizeof(float);
+            b += bStep;
         }
         Finish<S, V, C>(sums, add, s00, s01, s02, s03);
         if (R.Value > 1)

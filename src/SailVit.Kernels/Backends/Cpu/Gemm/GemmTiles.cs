@@ -41,20 +41,18 @@ internal static unsafe class GemmTiles
         {
             new Span<float>(sums + (r * sumStep), columns).Clear();
         }
-        var b = right.Strip(strip);
         var following = right.Strip((strip + 1) % right.Strips);
         for (long k = 0; k < right.Depth; k += depthBlock)
         {
             long end = Math.Min(right.Depth, k + depthBlock);
-            var next = end < right.Depth ? b + (end * PackedMatrix.PanelColumns) : following;
-            Run<S, V>(a.From(k), rows, b + (k * PackedMatrix.PanelColumns), right.Depth, end - k, columns, sums, sumStep, add: k > 0, next, end == right.Depth ? output : default);
+            var next = end < right.Depth ? right.Block(strip, end).Data : following;
+            Run<S, V>(a.From(k), rows, right.Block(strip, k), end - k, columns, sums, sumStep, add: k > 0, next, end == right.Depth ? output : default);
         }
     }
 
     /// <param name="a">Rows of A at the first k of this block.</param>
     /// <param name="rows">Number of rows.</param>
     /// <param name="b">The strip of B at the first k of this block.</param>
-    /// <param name="panelDepth">K of the whole strip.</param>
     /// <param name="depth">Products per sum in this block.</param>
     /// <param name="columns">Valid columns of the strip; of the last vector all lanes are computed.</param>
     /// <param name="sums">Result.</param>
@@ -62,44 +60,43 @@ internal static unsafe class GemmTiles
     /// <param name="add">Adds to the result instead of writing it.</param>
     /// <param name="next">Where B will be read after this block; null for nowhere.</param>
     /// <param name="output">Where the results will be stored after this block; nowhere by default.</param>
-    public static void Run<S, V>(LeftBlock a, long rows, float* b, long panelDepth, long depth, int columns, float* sums, int sumStep, bool add, float* next = null, OutputAhead output = default)
+    public static void Run<S, V>(LeftBlock a, long rows, RightBlock b, long depth, int columns, float* sums, int sumStep, bool add, float* next = null, OutputAhead output = default)
         where S : struct, ISimd<V>
         where V : unmanaged
     {
         // At 16 lanes a vector is a whole panel, and the next vector lies in the next panel.
-        nint panelStep = (nint)(panelDepth * PackedMatrix.PanelColumns);
-        nint vectorStep = (S.Width == PackedMatrix.PanelColumns ? panelStep : S.Width) * sizeof(float);
+        nint vectorStep = (S.Width == PackedMatrix.PanelColumns ? b.PanelStep : S.Width) * sizeof(float);
         int tileColumns = S.Width * GemmTile.MaxVectors(S.Width);
-        var ahead = new PrefetchPlan(next, panelStep, depth, rows, columns, output);
+        var ahead = new PrefetchPlan(next, b, depth, rows, columns, output);
         for (int c = 0; c < columns; c += tileColumns)
         {
-            var panel = (byte*)(b + (c / PackedMatrix.PanelColumns * panelStep) + (c % PackedMatrix.PanelColumns));
+            var panel = b.Data + (c / PackedMatrix.PanelColumns * b.PanelStep) + (c % PackedMatrix.PanelColumns);
             int vectors = Math.Min((columns - c + S.Width - 1) / S.Width, GemmTile.MaxVectors(S.Width));
             switch (vectors)
             {
                 case 1:
-                    Rows<S, V, One>(a, rows, panel, vectorStep, depth, sums + c, sumStep, add, ahead);
+                    Rows<S, V, One>(a, rows, panel, b.KStep, vectorStep, depth, sums + c, sumStep, add, ahead);
                     break;
                 case 2:
-                    Rows<S, V, Two>(a, rows, panel, vectorStep, depth, sums + c, sumStep, add, ahead);
+                    Rows<S, V, Two>(a, rows, panel, b.KStep, vectorStep, depth, sums + c, sumStep, add, ahead);
                     break;
                 case 3:
-                    Rows<S, V, Three>(a, rows, panel, vectorStep, depth, sums + c, sumStep, add, ahead);
+                    Rows<S, V, Three>(a, rows, panel, b.KStep, vectorStep, depth, sums + c, sumStep, add, ahead);
                     break;
                 default:
-                    Rows<S, V, Four>(a, rows, panel, vectorStep, depth, sums + c, sumStep, add, ahead);
+                    Rows<S, V, Four>(a, rows, panel, b.KStep, vectorStep, depth, sums + c, sumStep, add, ahead);
                     break;
             }
             ahead = default;
         }
     }
 
-    private static void Rows<S, V, C>(LeftBlock a, long rows, byte* b, nint vectorStep, long depth, float* sums, int sumStep, bool add, PrefetchPlan ahead)
+    private static void Rows<S, V, C>(LeftBlock a, long rows, float* b, nint bStride, nint vectorStep, long depth, float* sums, int sumStep, bool add, PrefetchPlan ahead)
         where S : struct, ISimd<V>
         where V : unmanaged
         where C : struct, IConstant
     {
-        nint rowStep = (nint)a.RowStride * sizeof(float), kStep = (nint)a.KStride * sizeof(float);
+        nint rowStep = (nint)a.RowStride * sizeof(float), kStep = (nint)a.KStride * sizeof(float), bStep = bStride * sizeof(float);
         for (long row = 0; row < rows; row += GemmTile.MaxRows)
         {
             long tile = row / GemmTile.MaxRows;
@@ -109,22 +106,22 @@ internal static unsafe class GemmTiles
             switch (rows - row)
             {
                 case 1:
-                    GemmTile.Run<S, V, One, C>(depth, from, rowStep, kStep, b, vectorStep, to, sumStep, add);
+                    GemmTile.Run<S, V, One, C>(depth, from, rowStep, kStep, (byte*)b, bStep, vectorStep, to, sumStep, add);
                     break;
                 case 2:
-                    GemmTile.Run<S, V, Two, C>(depth, from, rowStep, kStep, b, vectorStep, to, sumStep, add);
+                    GemmTile.Run<S, V, Two, C>(depth, from, rowStep, kStep, (byte*)b, bStep, vectorStep, to, sumStep, add);
                     break;
                 case 3:
-                    GemmTile.Run<S, V, Three, C>(depth, from, rowStep, kStep, b, vectorStep, to, sumStep, add);
+                    GemmTile.Run<S, V, Three, C>(depth, from, rowStep, kStep, (byte*)b, bStep, vectorStep, to, sumStep, add);
                     break;
                 case 4:
-                    GemmTile.Run<S, V, Four, C>(depth, from, rowStep, kStep, b, vectorStep, to, sumStep, add);
+                    GemmTile.Run<S, V, Four, C>(depth, from, rowStep, kStep, (byte*)b, bStep, vectorStep, to, sumStep, add);
                     break;
                 case 5:
-                    GemmTile.Run<S, V, Five, C>(depth, from, rowStep, kStep, b, vectorStep, to, sumStep, add);
+                    GemmTile.Run<S, V, Five, C>(depth, from, rowStep, kStep, (byte*)b, bStep, vectorStep, to, sumStep, add);
                     break;
                 default:
-                    GemmTile.Run<S, V, Six, C>(depth, from, rowStep, kStep, b, vectorStep, to, sumStep, add);
+                    GemmTile.Run<S, V, Six, C>(depth, from, rowStep, kStep, (byte*)b, bStep, vectorStep, to, sumStep, add);
                     break;
             }
         }
@@ -137,16 +134,18 @@ internal readonly unsafe struct PrefetchPlan
 {
     private readonly float* _next;
     private readonly nint _panelStep;
+    private readonly nint _kStep;
     private readonly long _lines;
     private readonly long _linesPerTile;
     private readonly int _panels;
     private readonly OutputAhead _output;
 
-    public PrefetchPlan(float* next, nint panelStep, long depth, long rows, int columns, OutputAhead output)
+    public PrefetchPlan(float* next, in RightBlock b, long depth, long rows, int columns, OutputAhead output)
     {
         _next = next;
         _output = output;
-        _panelStep = panelStep;
+        _panelStep = b.PanelStep;
+        _kStep = b.KStep;
         _lines = next == null || !Sse.IsSupported ? 0 : depth;
         _linesPerTile = ((_lines * GemmTile.MaxRows) + rows - 1) / rows;
         _panels = (columns + PackedMatrix.PanelColumns - 1) / PackedMatrix.PanelColumns;
@@ -162,7 +161,7 @@ internal readonly unsafe struct PrefetchPlan
             var panel = _next + (p * _panelStep);
             for (long line = first; line < end; line++)
             {
-                Sse.Prefetch1(panel + (line * PackedMatrix.PanelColumns));
+                Sse.Prefetch1(panel + (line * _kStep));
             }
         }
     }

@@ -64,8 +64,7 @@ internal readonly unsafe struct LeftRows(MatrixView x) : ILeftOperand
 }
 
 /// <summary>A = xᵀ: columns of x, a matrix or an image's patches, copied block of K by block, each into tiles, each k by k, all in
-/// the order in which the product reads them. Never read in place: a power-of-two distance between the k would put them
-/// all into one cache set.</summary>
+/// the order in which the product reads them: for what <see cref="InPlaceKernel{E}"/> does not read in place.</summary>
 internal readonly unsafe struct LeftColumns<X>(X x) : ILeftOperand where X : unmanaged, IRowSource
 {
     private readonly X _x = x;

@@ -29,4 +29,18 @@ internal readonly unsafe struct PackedMatrix(float* data, long depth, long colum
     public static long FloatsOf(long depth, long columns, int matrices = 1) => StripsOf(columns) * StripColumns * depth * matrices;
 
     public float* Strip(long strip) => Data + (strip * StripColumns * Depth);
+
+    /// <summary>A strip from a k on.</summary>
+    public RightBlock Block(long strip, long k) => new(Strip(strip) + (k * PanelColumns), (nint)Depth * PanelColumns, PanelColumns);
+}
+
+/// <summary>Columns of B as the product reads them: element (k, c) lies in panel c / 16, at Data[panel·PanelStep + k·KStep + c % 16].</summary>
+/// <param name="data">The first element.</param>
+/// <param name="panelStep">Floats from one panel to the next; 16 where B is not packed.</param>
+/// <param name="kStep">Floats from one k to the next.</param>
+internal readonly unsafe struct RightBlock(float* data, nint panelStep, nint kStep)
+{
+    public readonly float* Data = data;
+    public readonly nint PanelStep = panelStep;
+    public readonly nint KStep = kStep;
 }
