@@ -23,11 +23,16 @@ public static class DataBench
     /// <param name="photographs">Files from which the JPEG files are made.</param>
     /// <param name="workers">Threads.</param>
     /// <param name="runs">Batches of 48 images that are timed, after four that are not.</param>
-    public static IEnumerable<Row> Run(IReadOnlyList<string> photographs, int workers, int runs)
+    /// <param name="cancel">Ends behind the row that is being measured.</param>
+    public static IEnumerable<Row> Run(IReadOnlyList<string> photographs, int workers, int runs, CancellationToken cancel = default)
     {
         foreach (var (width, height, maxTiles) in new[] { (448, 448, 1), (640, 480, 1), (1280, 960, 1), (640, 480, 6), (1280, 960, 6), (1280, 960, 12) })
         {
             yield return Measure(photographs, width, height, maxTiles, workers, runs);
+            if (cancel.IsCancellationRequested)
+            {
+                yield break;
+            }
         }
     }
 

@@ -12,6 +12,9 @@ namespace SailVit.Bench.Measuring;
 /// drown; two whole models with their optimizers would hold several GB that neither uses.</param>
 public sealed record TimingOptions(int Samples, double SampleMs, double WarmupMs, int WarmupCalls = 2, bool KeepMemory = true)
 {
+    /// <summary>Looked at before every sample.</summary>
+    public CancellationToken Cancellation { get; init; }
+
     /// <summary>For results that are recorded.</summary>
     public static TimingOptions Full { get; } = new(21, 4, 150);
 
@@ -38,6 +41,7 @@ public static class Timing
 {
     /// <summary>Runs both sides of <paramref name="pair"/>. Results are disposed after every call on both sides alike, so the
     /// allocator hands the same warm memory out again.</summary>
+    /// <exception cref="OperationCanceledException">By <see cref="TimingOptions.Cancellation"/>.</exception>
     public static PairTiming Interleaved(BenchPair pair, TimingOptions options)
     {
         ArgumentNullException.ThrowIfNull(pair);
@@ -49,6 +53,7 @@ public static class Timing
         SettleGarbage();
         for (int i = 0; i < options.Samples; i++)
         {
+            options.Cancellation.ThrowIfCancellationRequested();
             // Who goes first alternates: the second finds the caches as the first left them.
             pair.Settle();
             if (i % 2 == 0)
@@ -76,6 +81,7 @@ public static class Timing
         var watch = Stopwatch.StartNew();
         for (int calls = 0; calls < options.WarmupCalls || watch.Elapsed.TotalMilliseconds < options.WarmupMs; calls++)
         {
+            options.Cancellation.ThrowIfCancellationRequested();
             best = Math.Min(best, Sample(side, 1));
         }
         return Math.Max(best, 1e-4);

@@ -79,7 +79,7 @@ internal static class BenchCommand
                 throw new ArgumentException($"No benchmark matches --filter \"{result.GetValue(Filter)}\"; there are: {string.Join(", ", BenchRunner.AllOps().Select(c => c.Op).Distinct())}.");
             }
             var timing = result.GetValue(Quick) ? TimingOptions.Quick : TimingOptions.Full;
-            return Run(result, "ops", (limits, progress) => BenchRunner.Run(cases, limits, timing, progress));
+            return Run(result, "ops", timing, (limits, t, progress) => BenchRunner.Run(cases, limits, t, progress));
         });
         return command;
     }
@@ -105,7 +105,7 @@ internal static class BenchCommand
             }
             AnsiConsole.WriteLine($"{model} with seeded random weights, {config.ParameterCount / 1e6:f0} M parameters");
             var timing = result.GetValue(Quick) ? TimingOptions.QuickModel : TimingOptions.Model;
-            return Run(result, "model", (limits, progress) => BenchRunner.Run(cases, limits, timing, progress).Select(row => PeakMemory.AddTo(row, model)));
+            return Run(result, "model", timing, (limits, t, progress) => BenchRunner.Run(cases, limits, t, progress).Select(row => PeakMemory.AddTo(row, model)));
         });
         return command;
     }
@@ -121,7 +121,7 @@ internal static class BenchCommand
         {
             var chosen = cases(result.GetValue(DType) ?? ScalarType.Float32).ToList();
             var timing = result.GetValue(Quick) ? TimingOptions.QuickModel : TimingOptions.Step;
-            return Run(result, name, (limits, progress) => BenchRunner.Run(chosen, limits, timing, progress).Select(row => PeakMemory.AddTo(row, row.Op)));
+            return Run(result, name, timing, (limits, t, progress) => BenchRunner.Run(chosen, limits, t, progress).Select(row => PeakMemory.AddTo(row, row.Op)));
         });
         return command;
     }
@@ -147,7 +147,7 @@ internal static class BenchCommand
             }
             AnsiConsole.WriteLine($"{model} with seeded random weights, {config.ParameterCount / 1e6:f0} M parameters");
             var timing = result.GetValue(Quick) ? TimingOptions.QuickModel : TimingOptions.Model;
-            return Run(result, "generate", (limits, progress) => BenchRunner.Run(cases, limits, timing, progress));
+            return Run(result, "generate", timing, (limits, t, progress) => BenchRunner.Run(cases, limits, t, progress));
         });
         return command;
     }
@@ -159,12 +159,14 @@ internal static class BenchCommand
         {
             var photographs = Directory.GetFiles(Path.Combine(AppContext.BaseDirectory, "images")).Where(file => Path.GetExtension(file) is ".jpg" or ".png").Order(StringComparer.Ordinal).ToList();
             var machine = Machine.Current();
-            var rows = DataBench.Run(photographs, Environment.ProcessorCount, result.GetValue(Quick) ? 3 : 9).ToList();
+            using var interrupt = new Interrupt();
+            var rows = DataBench.Run(photographs, Environment.ProcessorCount, result.GetValue(Quick) ? 3 : 9, interrupt.Token).ToList();
             var table = new Table().AddColumns(BenchFiles.DataHeader);
             rows.ForEach(row => table.AddRow(BenchFiles.DataCells(row)));
             machine.Lines().ToList().ForEach(AnsiConsole.WriteLine);
             WarnIfNotOptimised();
             Screen.Write(table);
+            ThrowIfInterrupted(interrupt, rows.Count);
             if (result.GetValue(Record))
             {
                 AnsiConsole.WriteLine($"recorded in {BenchFiles.Record(result.GetValue(Results)!.FullName, rows, machine)}");
@@ -173,8 +175,9 @@ internal static class BenchCommand
         return command;
     }
 
-    private static int Run(ParseResult result, string kind, Func<Limits, Action<BenchProgress>, IEnumerable<BenchRow>> measure)
+    private static int Run(ParseResult result, string kind, TimingOptions timing, Func<Limits, TimingOptions, Action<BenchProgress>, IEnumerable<BenchRow>> measure)
     {
+        using var interrupt = new Interrupt();
         var machine = Machine.Current();
         foreach (var line in machine.Lines())
         {
@@ -192,19 +195,20 @@ internal static class BenchCommand
         var limits = Limits.Measure();
         IEnumerable<BenchRow> Measure(Action<BenchProgress> progress)
         {
-            foreach (var row in measure(limits, progress))
+            foreach (var row in measure(limits, timing with { Cancellation = interrupt.Token }, progress))
             {
                 yield return row;
             }
             // Once more: the machine may have been busy with something else at the start.
             limits = limits.Best(Limits.Measure());
         }
-        var rows = BenchTable.Show(Measure, row => row.At(limits), memory: kind is "model" or "training" or "loss");
+        var rows = BenchTable.Show(Measure, row => row.At(limits), memory: kind is "model" or "training" or "loss", interrupt.Token);
         AnsiConsole.WriteLine($"limits: {limits}");
         if (result.GetValue(JsonFile) is { } file)
         {
             BenchFiles.WriteJson(file, rows);
         }
+        ThrowIfInterrupted(interrupt, rows.Count);
         if (result.GetValue(Record))
         {
             // Under a name of its own: a run of one dtype must not take the place of a whole one's rows.
@@ -212,6 +216,15 @@ internal static class BenchCommand
             AnsiConsole.WriteLine($"recorded in {BenchFiles.Record(result.GetValue(Results)!.FullName, name, rows, machine, limits)}");
         }
         return 0;
+    }
+
+    // Recorded rows are those of a whole run.
+    private static void ThrowIfInterrupted(Interrupt interrupt, int rows)
+    {
+        if (interrupt.Token.IsCancellationRequested)
+        {
+            throw new OperationCanceledException($"interrupted; {rows} rows were measured, and nothing was recorded.");
+        }
     }
 
     private static void WarnIfNotOptimised()

@@ -9,11 +9,12 @@ internal static class BenchTable
 {
     private const int WideEnough = 200;
 
-    /// <summary>Runs the measurement and returns its rows.</summary>
+    /// <summary>Runs the measurement and returns its rows; interrupted, those that there are.</summary>
     /// <param name="measure">Yields rows and reports progress.</param>
     /// <param name="finish">Applied to every row at the end.</param>
     /// <param name="memory">Adds the columns of peak memory.</param>
-    public static IReadOnlyList<BenchRow> Show(Func<Action<BenchProgress>, IEnumerable<BenchRow>> measure, Func<BenchRow, BenchRow> finish, bool memory)
+    /// <param name="cancel">Ends the measurement.</param>
+    public static IReadOnlyList<BenchRow> Show(Func<Action<BenchProgress>, IEnumerable<BenchRow>> measure, Func<BenchRow, BenchRow> finish, bool memory, CancellationToken cancel)
     {
         var table = Empty(memory);
         List<BenchRow> rows = [];
@@ -21,7 +22,7 @@ internal static class BenchTable
         {
             // Into a file or a pipe: progress goes to standard error, the table comes once and is not folded to 80 columns.
             AnsiConsole.Profile.Width = WideEnough;
-            rows = [.. measure(p => Console.Error.WriteLine(Describe(p))).ToList().Select(finish)];
+            rows = [.. Until(measure(p => Console.Error.WriteLine(Describe(p))), cancel).ToList().Select(finish)];
             rows.ForEach(row => Add(table, row, memory));
             AnsiConsole.Write(table);
             return rows;
@@ -33,7 +34,7 @@ internal static class BenchTable
                 table.Caption(Markup.Escape(Describe(p)));
                 live.Refresh();
             }
-            foreach (var row in measure(Progress))
+            foreach (var row in Until(measure(Progress), cancel))
             {
                 rows.Add(row);
                 Add(table, row, memory);
@@ -44,6 +45,28 @@ internal static class BenchTable
             rows.ForEach(row => Add(table, row, memory));
         });
         return rows;
+    }
+
+    private static IEnumerable<BenchRow> Until(IEnumerable<BenchRow> rows, CancellationToken cancel)
+    {
+        using var source = rows.GetEnumerator();
+        while (Next())
+        {
+            yield return source.Current;
+        }
+
+        bool Next()
+        {
+            try
+            {
+                return source.MoveNext();
+            }
+            // The process that measures memory gets the signal as well, and fails.
+            catch (Exception e) when (cancel.IsCancellationRequested && e is OperationCanceledException or InvalidOperationException)
+            {
+                return false;
+            }
+        }
     }
 
     private static Table Empty(bool memory)

@@ -40,6 +40,15 @@ internal static class ChatCommand
 
     private static readonly Option<string?> Output = new("--output") { Description = "Answers to --batch, a line each. A run that was stopped goes on where it was.", HelpName = "OUT" };
 
+    private static readonly (string Property, Option Option)[] Settings =
+    [
+        (nameof(GenerationOptions.MaxNewTokens), MaxTokens),
+        (nameof(GenerationOptions.Temperature), Temperature),
+        (nameof(GenerationOptions.TopP), TopP),
+        (nameof(GenerationOptions.TopK), TopK),
+        (nameof(GenerationOptions.RepetitionPenalty), RepetitionPenalty),
+    ];
+
     public static Command Create()
     {
         DType.AcceptOnlyFromAmong("float32", "bfloat16");
@@ -97,7 +106,12 @@ internal static class ChatCommand
         result.GetValue(DType) switch { "float32" => ScalarType.Float32, "bfloat16" => ScalarType.BFloat16, _ => null },
         result.GetValue(System),
         result.GetValue(MaxTiles),
-        new GenerationOptions
+        Generation(result));
+
+    // Checked before the model is read; a message names the option, not the property.
+    private static GenerationOptions Generation(ParseResult result)
+    {
+        var options = new GenerationOptions
         {
             MaxNewTokens = result.GetValue(MaxTokens),
             Temperature = result.GetValue(Temperature),
@@ -105,7 +119,18 @@ internal static class ChatCommand
             TopK = result.GetValue(TopK),
             RepetitionPenalty = result.GetValue(RepetitionPenalty),
             Seed = result.GetValue(Seed),
-        });
+        };
+        try
+        {
+            options.Validate();
+            return options;
+        }
+        catch (ArgumentException e)
+        {
+            var (property, option) = Settings.First(s => e.Message.StartsWith($"{s.Property} ", StringComparison.Ordinal));
+            throw new ArgumentException(option.Name + e.Message[property.Length..], e);
+        }
+    }
 
     // The images belong to the first question; an empty line or the end of input ends the conversation.
     private static void Converse(ChatSession session, string[] images)

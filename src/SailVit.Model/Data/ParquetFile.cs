@@ -8,10 +8,12 @@ namespace SailVit.Model.Data;
 /// <summary>Reads Parquet files that may be damaged: the reader throws, and always ends.</summary>
 /// <remarks>
 /// Parquet.Net takes the end of what it parses for a byte 255, which in its format always announces another byte: a footer
-/// without its last zero is read for ever. So each footer is parsed by its own parser first, from a stream whose end is an error.
+/// without its last zero is read for ever. So each footer is parsed by its own parser first, from a stream whose end is an error;
+/// and before that its lists are counted.
 /// </remarks>
 internal static class ParquetFile
 {
+    private const int Least = 12; // PAR1, the length of the footer, PAR1
     private const string Protocol = "Parquet.Meta.Proto.ThriftCompactProtocolReader, Parquet";
 
     /// <summary>Opens a file and reads its footer.</summary>
@@ -68,10 +70,21 @@ internal static class ParquetFile
     private static EndingFile Checked(EndingFile file)
     {
         Span<byte> length = stackalloc byte[sizeof(int)];
+        if (file.Length < Least)
+        {
+            throw new InvalidDataException($"it has {file.Length} bytes");
+        }
         file.End = file.Length - 8; // the footer's length and PAR1 follow
         file.Seek(file.End, SeekOrigin.Begin);
         file.ReadExactly(length);
-        file.Seek(file.End - BitConverter.ToInt32(length), SeekOrigin.Begin);
+        long footer = file.End - BitConverter.ToInt32(length);
+        if (footer < 0 || footer > file.End)
+        {
+            throw new InvalidDataException("its footer does not lie in it");
+        }
+        file.Seek(footer, SeekOrigin.Begin);
+        new ThriftBounds(file, file.End).Check();
+        file.Seek(footer, SeekOrigin.Begin);
         Parse(null, NewProtocol(file));
         file.End = file.Length;
         return file;

@@ -29,7 +29,7 @@ internal sealed class ParquetRows
         Count = _sizes.Sum();
         if (Count == 0)
         {
-            throw new DatasetException($"{name}: holds no row{(_damage.Count > 0 ? $" ({_damage[0].Message})" : "")}.");
+            throw new DatasetException($"{name}: holds no row that can be used{(_damage.Count > 0 ? $" ({_damage[0].Message})" : "")}.");
         }
     }
 
@@ -75,15 +75,15 @@ internal sealed class ParquetRows
     private void Index(string path, string[] needed)
     {
         SampleSources.OpenFile(path).Dispose();
-        var (sizes, error) = ParquetFile.Guarded(async () =>
+        var (file, error) = ParquetFile.Guarded(async () =>
         {
             await using var reader = await ParquetFile.OpenAsync(path).ConfigureAwait(false);
-            return reader.Schema.Fields.Any(field => needed.Contains(field.Name)) ? ParquetFile.GroupSizes(reader.Metadata!)
-                : throw new InvalidDataException($"its columns are {string.Join(", ", reader.Schema.Fields.Select(field => field.Name))}; needed is one of {string.Join(", ", needed)}");
+            return Tuple.Create(reader.Schema.Fields.Select(field => field.Name).ToList(), ParquetFile.GroupSizes(reader.Metadata!));
         });
-        if (sizes is null)
+        if (file is not var (columns, sizes) || !columns.Any(needed.Contains))
         {
-            _damage.Add(new Skip(SkipReason.CutShort, $"{path}: is no Parquet file that can be read: {error}"));
+            _damage.Add(file is null ? new Skip(SkipReason.CutShort, $"{path}: is no Parquet file that can be read: {error}")
+                : new Skip(SkipReason.Malformed, $"{path}: its columns are {string.Join(", ", file.Item1)}; needed is one of {string.Join(", ", needed)}"));
             return;
         }
         long first = 0;

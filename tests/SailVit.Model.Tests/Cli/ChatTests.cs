@@ -102,6 +102,21 @@ public sealed class ChatTests : IDisposable
         Assert.NotEqual(first.Out, Chat(["--seed", "2", .. options]).Out);
     }
 
+    [Theory]
+    [InlineData("--max-tokens", "0", "at least 1")]
+    [InlineData("--temperature", "-1", "a positive number")]
+    [InlineData("--top-p", "0", "above 0, at most 1")]
+    [InlineData("--top-k", "-1", "0 (all) or positive")]
+    [InlineData("--repetition-penalty", "0", "1 for none")]
+    public void AnImpossibleOption_IsCalledWhatItIsCalled(string option, string value, string must)
+    {
+        // Before the model, which is not there.
+        var (exit, output, error) = Sailvit.Run("chat", "--weights", TestData.Root, option, value, "Hello");
+        Assert.Equal((1, ""), (exit, output));
+        Assert.StartsWith($"sailvit: {option} is {value}; it must be ", error, StringComparison.Ordinal);
+        Assert.Contains(must, error, StringComparison.Ordinal);
+    }
+
     [Fact]
     public void ABatchGoesOnWhereItStoppedAndNamesWhatFailed()
     {
@@ -137,7 +152,7 @@ public sealed class ChatTests : IDisposable
     [InlineData("no such file", "--image", "none.jpg", "What?")]
     [InlineData("the numbers must agree", "<image> <image>", "--image", "none.jpg")]
     [InlineData("belong together", "--batch", "x.jsonl")]
-    [InlineData("Temperature is -1", "--temperature", "-1", "What?")]
+    [InlineData("--temperature is -1", "--temperature", "-1", "What?")]
     [InlineData("--max-tiles is 0", "--max-tiles", "0", "What?")]
     [InlineData("at most 1024", "--max-tiles", "2000000000", "What?")]
     [InlineData("there is no question", " ")]

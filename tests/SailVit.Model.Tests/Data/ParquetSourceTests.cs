@@ -137,7 +137,7 @@ public sealed class ParquetSourceTests : IDisposable
     {
         string path = await Write("1.parquet", 2, new Other { title = "x", scores = [1] });
         string message = Assert.Throws<DatasetException>(() => new ParquetSource("p", [path])).Message;
-        Assert.Contains("columns are title, scores", message, StringComparison.Ordinal);
+        Assert.Equal($"p: holds no row that can be used ({path}: its columns are title, scores; needed is one of conversations, messages, caption, text, question).", message);
         Assert.DoesNotContain('\n', message);
     }
 
@@ -182,6 +182,21 @@ public sealed class ParquetSourceTests : IDisposable
         byte[] lists = [.. whole[..^9], 0x49, .. Enumerable.Repeat((byte)0x19, 1 << 20), .. whole[^8..]];
         BitConverter.TryWriteBytes(lists.AsSpan(^8), BitConverter.ToInt32(whole.AsSpan(^8)) + (1 << 20));
         Assert.Throws<DatasetException>(() => new ParquetSource("p", [_folder.Write("1.parquet", lists)]));
+    }
+
+    /// <summary>Parquet.Net counts through elements that take no byte of the file.</summary>
+    [Theory]
+    [InlineData(0x49, new byte[] { 0xF1, 0xFF, 0xFF, 0xFF, 0xFF, 7 })] // a list of booleans
+    [InlineData(0x49, new byte[] { 0xF3, 0xFF, 0xFF, 0xFF, 0xFF, 7 })] // of bytes
+    [InlineData(0x4A, new byte[] { 0xF1, 0xFF, 0xFF, 0xFF, 0xFF, 7 })] // a set
+    [InlineData(0x4B, new byte[] { 0xFF, 0xFF, 0xFF, 0xFF, 7, 0x11 })] // a map of booleans to booleans
+    [InlineData(0x49, new byte[] { 0x19, 0xF1, 0xFF, 0xFF, 0xFF, 0xFF, 7 })] // a list in a list
+    public async Task AListOfMoreElementsThanTheFooterHasBytesIsRefused(byte field, byte[] list)
+    {
+        byte[] whole = await Bytes(new Caption { image = Jpeg(8, 8), caption = "A circle." });
+        byte[] lists = [.. whole[..^9], field, .. list, 0, .. whole[^8..]];
+        BitConverter.TryWriteBytes(lists.AsSpan(^8), BitConverter.ToInt32(whole.AsSpan(^8)) + 1 + list.Length);
+        Assert.Contains("announces 2,147,483,647 elements in", Assert.Throws<DatasetException>(() => new ParquetSource("p", [_folder.Write("1.parquet", lists)])).Message, StringComparison.Ordinal);
     }
 
     [Fact]

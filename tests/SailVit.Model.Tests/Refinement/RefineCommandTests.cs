@@ -47,6 +47,10 @@ public sealed class RefineCommandTests
         int steps = MetricsLog.Read(folder.File("run/1-coarse")).Count;
         Assert.InRange(steps, 0, 59);
         Assert.Equal(0, Sailvit.Run(command).Exit);
+        // Finished, and started once more: nothing is done, and that is said.
+        (exit, _, error) = Sailvit.Run(command);
+        Assert.Equal(0, exit);
+        Assert.Contains("coarse: finished before, 60 steps", error, StringComparison.Ordinal);
         Assert.Equal(Enumerable.Range(0, 60), MetricsLog.Read(folder.File("run/1-coarse")).Select(r => r["step"]!.GetValue<int>()));
     }
 

@@ -25,8 +25,9 @@ public sealed record GenerationOptions
     /// <summary>Tokens that end an answer; they are part of it.</summary>
     public IReadOnlyCollection<int> StopIds { get; init; } = [];
 
-    /// <exception cref="ArgumentException">A value is out of range; the message names it.</exception>
-    internal void Validate()
+    /// <summary>Throws when no answer can be written so.</summary>
+    /// <exception cref="ArgumentException">A value is out of range; the message begins with its name.</exception>
+    public void Validate()
     {
         Require(MaxNewTokens >= 1, $"MaxNewTokens is {MaxNewTokens}; it must be at least 1.");
         Require(Temperature >= 0 && double.IsFinite(Temperature), $"Temperature is {Temperature}; it must be 0 (always the most likely token) or a positive number.");
