@@ -22,10 +22,12 @@ internal readonly unsafe struct LinearEpilogue<T, F> : IEpilogue
 
     public required long Columns { get; init; }
 
-    public OutputAhead Ahead(long row, long column, int matrix)
+    public LinesAhead Ahead(long row, long column, int matrix)
     {
         long at = ((row * Columns) + column) * T.Size;
-        return new(Output + at, BeforeActivation == null ? null : BeforeActivation + at, Columns * T.Size, PackedMatrix.StripColumns * T.Size);
+        bool addsRows = Residual.Data != null && Residual.Data != Output && Residual.IsContiguous && Residual.Columns == Columns;
+        byte* second = BeforeActivation != null ? BeforeActivation : addsRows ? Residual.Data : null;
+        return new(Output + at, second == null ? null : second + at, Columns * T.Size, PackedMatrix.StripColumns * T.Size);
     }
 
     public void Row<S, V>(float* sums, long row, long column, int columns) where S : struct, ISimd<V> where V : unmanaged
@@ -72,7 +74,7 @@ internal readonly unsafe struct SwiGluEpilogue<T> : IEpilogue where T : unmanage
     public required long Columns { get; init; }
 
     // Gate and up are one product after the other: up's lines are asked for last.
-    public OutputAhead Ahead(long row, long column, int matrix)
+    public LinesAhead Ahead(long row, long column, int matrix)
     {
         long at = ((row * Columns) + column) * T.Size, rowBytes = Columns * T.Size;
         int bytes = PackedMatrix.StripColumns * T.Size;

@@ -7,7 +7,7 @@ internal unsafe interface IEpilogue
     /// <param name="row">First row of the block.</param>
     /// <param name="column">First column of the strip.</param>
     /// <param name="matrix">0, or 1 for the second of a pair, whose sums are made after the first's.</param>
-    OutputAhead Ahead(long row, long column, int matrix);
+    LinesAhead Ahead(long row, long column, int matrix);
 
     /// <summary>Consumes a row of sums.</summary>
     /// <param name="sums">64 sums, of a pair of matrices 64 each, one after the other; may be overwritten. Beyond the valid
@@ -24,7 +24,7 @@ internal readonly unsafe struct StoreEpilogue<T>(void* output, long rowStride) :
     private readonly byte* _output = (byte*)output;
     private readonly long _rowStride = rowStride;
 
-    public OutputAhead Ahead(long row, long column, int matrix) => default;
+    public LinesAhead Ahead(long row, long column, int matrix) => default;
 
     public void Row<S, V>(float* sums, long row, long column, int columns) where S : struct, ISimd<V> where V : unmanaged =>
         RowStore.Run<S, V, T>(sums, columns, _output, (row * _rowStride) + column);

@@ -37,8 +37,8 @@ internal static unsafe class Gemm
     // A smaller B stays in a thread's second cache.
     private const long CachedBytes = 512 << 10;
 
-    // A block of K of a wider B is too large for the second cache (K = 1024, measured against packing first: 352 x 128 20 to 30 % faster,
-    // 3072 x 1024 2 %, 768 x 2048 5 % slower).
+    // Of wider matrices a block of K is too large for the second cache, and its rows lie pages apart (against packing first:
+    // 352 x 128 a third faster, 1024 x 384 6 %, 3072 x 1024 2 % slower, 768 x 2048 5 %).
     private const long InPlaceColumns = 1024;
 
     // A larger A would come from memory for every strip of B.
@@ -84,7 +84,7 @@ internal static unsafe class Gemm
     public static void RunTransposed<E>(MatrixView left, MatrixView right, E epilogue) where E : unmanaged, IEpilogue
     {
         bool wholePanels = right.Columns is > 0 and <= InPlaceColumns && right.Columns % PackedMatrix.PanelColumns == 0;
-        if (left.IsFloat32Rows && right.IsFloat32Rows && wholePanels && left.Rows > 0)
+        if (left.IsFloat32Rows && right.IsFloat32Rows && wholePanels && left.Columns <= InPlaceColumns && left.Rows > 0)
         {
             var kernel = new InPlaceKernel<E>(left, right, DepthBlock(right.Columns, left.Rows), epilogue);
             CpuBackend.Run(kernel, kernel.Items, 1);
@@ -99,6 +99,16 @@ internal static unsafe class Gemm
     {
         long wanted = (FewItems * CpuBackend.Threads / strips) + 1;
         return Math.Min(BlockRows(rows, depth), Math.Max(LeastBlockRows, TileRows(rows, wanted)));
+    }
+
+    /// <summary>Rows of A per item where threads have rows of their own: as many blocks for each of them, if B stays in the second cache
+    /// and need not be read by few.</summary>
+    public static long BlockRows(long rows, PackedMatrix right)
+    {
+        long block = BlockRows(rows, right.Depth), threads = CpuBackend.Threads;
+        long blocks = ((rows + block - 1) / block) + threads - 1;
+        long even = TileRows(rows, blocks - (blocks % threads));
+        return IsCached(right.Depth, right.Columns, right.Matrices) && even >= LeastBlockRows ? even : block;
     }
 
     /// <summary>Rows of A per item, a multiple of a tile's rows.</summary>
@@ -122,7 +132,9 @@ internal static unsafe class Gemm
         where B : unmanaged, IRightOperand =>
         !left.IsInPlace
         || rows * right.Depth * sizeof(float) > StreamedBytes
-        || (rows > 2 * right.Depth && PackedMatrix.FloatsOf(right.Depth, right.Columns, right.Matrices) * sizeof(float) <= CachedBytes);
+        || (rows > 2 * right.Depth && IsCached(right.Depth, right.Columns, right.Matrices));
+
+    private static bool IsCached(long depth, long columns, int matrices) => PackedMatrix.FloatsOf(depth, columns, matrices) * sizeof(float) <= CachedBytes;
 
     // Depends on the shape only.
     private static long DepthBlock(long columns, long depth) =>

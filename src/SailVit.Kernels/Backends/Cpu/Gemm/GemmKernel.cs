@@ -14,7 +14,7 @@ internal readonly unsafe struct GemmKernel<A, E>(A left, long rows, PackedMatrix
     private readonly long _strips = PackedMatrix.StripsOf(right.Columns);
 
     // Blocks that must be copied are not made smaller: that is done once per thread and block.
-    private readonly long _blockRows = left.IsInPlace ? Gemm.BlockRows(rows, right.Depth, PackedMatrix.StripsOf(right.Columns)) : Gemm.BlockRows(rows, right.Depth);
+    private readonly long _blockRows = left.IsInPlace ? Gemm.BlockRows(rows, right) : Gemm.BlockRows(rows, right.Depth);
 
     public long Items => (_rows + _blockRows - 1) / _blockRows * _strips;
 
@@ -29,12 +29,13 @@ internal readonly unsafe struct GemmKernel<A, E>(A left, long rows, PackedMatrix
             var (index, strip) = Math.DivRem(item, _strips);
             long row = index * _blockRows;
             long rows = Math.Min(_blockRows, _rows - row);
-            if (index != loaded)
+            bool fresh = index != loaded;
+            if (fresh)
             {
                 block = _left.Block<S, V>(row, rows, _right.Depth, _depthBlock, scratch.Floats);
                 loaded = index;
             }
-            GemmTiles.Strip<S, V, E>(block, row, rows, _right, strip, _firstColumn, _depthBlock, lease.Floats, _epilogue);
+            GemmTiles.Strip<S, V, E>(block, row, rows, _right, strip, _firstColumn, _depthBlock, lease.Floats, _epilogue, fresh && _left.IsInPlace);
         }
     }
 }

@@ -15,7 +15,8 @@ internal static unsafe class GemmTiles
     /// <param name="depthBlock">Products per sum.</param>
     /// <param name="sums">Scratch, a strip's floats of every matrix for each row.</param>
     /// <param name="epilogue">What becomes of the sums.</param>
-    public static void Strip<S, V, E>(LeftBlock a, long row, long rows, PackedMatrix right, long strip, long firstColumn, long depthBlock, float* sums, E epilogue)
+    /// <param name="fresh">Whether rows of A are read for the first time, from where they lie.</param>
+    public static void Strip<S, V, E>(LeftBlock a, long row, long rows, PackedMatrix right, long strip, long firstColumn, long depthBlock, float* sums, E epilogue, bool fresh = false)
         where S : struct, ISimd<V>
         where V : unmanaged
         where E : unmanaged, IEpilogue
@@ -25,7 +26,7 @@ internal static unsafe class GemmTiles
         int columns = (int)Math.Min(PackedMatrix.StripColumns, right.Columns - column);
         for (int m = 0; m < right.Matrices; m++)
         {
-            Multiply<S, V>(a, rows, right, (strip * right.Matrices) + m, depthBlock, columns, sums + (m * PackedMatrix.StripColumns), sumStep, epilogue.Ahead(row, firstColumn + column, m));
+            Multiply<S, V>(a, rows, right, (strip * right.Matrices) + m, depthBlock, columns, sums + (m * PackedMatrix.StripColumns), sumStep, epilogue.Ahead(row, firstColumn + column, m), fresh && m == 0);
         }
         for (long r = 0; r < rows; r++)
         {
@@ -33,7 +34,7 @@ internal static unsafe class GemmTiles
         }
     }
 
-    private static void Multiply<S, V>(LeftBlock a, long rows, PackedMatrix right, long strip, long depthBlock, int columns, float* sums, int sumStep, OutputAhead output)
+    private static void Multiply<S, V>(LeftBlock a, long rows, PackedMatrix right, long strip, long depthBlock, int columns, float* sums, int sumStep, in LinesAhead output, bool fresh)
         where S : struct, ISimd<V>
         where V : unmanaged
     {
@@ -46,7 +47,7 @@ internal static unsafe class GemmTiles
         {
             long end = Math.Min(right.Depth, k + depthBlock);
             var next = end < right.Depth ? right.Block(strip, end).Data : following;
-            Run<S, V>(a.From(k), rows, right.Block(strip, k), end - k, columns, sums, sumStep, add: k > 0, next, end == right.Depth ? output : default);
+            Run<S, V>(a.From(k), rows, right.Block(strip, k), end - k, columns, sums, sumStep, add: k > 0, next, end == right.Depth ? output : default, fresh ? a.From(k).Ahead(end - k) : default);
         }
     }
 
@@ -60,14 +61,15 @@ internal static unsafe class GemmTiles
     /// <param name="add">Adds to the result instead of writing it.</param>
     /// <param name="next">Where B will be read after this block; null for nowhere.</param>
     /// <param name="output">Where the results will be stored after this block; nowhere by default.</param>
-    public static void Run<S, V>(LeftBlock a, long rows, RightBlock b, long depth, int columns, float* sums, int sumStep, bool add, float* next = null, OutputAhead output = default)
+    /// <param name="input">What will be read of A; nowhere by default.</param>
+    public static void Run<S, V>(LeftBlock a, long rows, RightBlock b, long depth, int columns, float* sums, int sumStep, bool add, float* next = null, in LinesAhead output = default, in LinesAhead input = default)
         where S : struct, ISimd<V>
         where V : unmanaged
     {
         // At 16 lanes a vector is a whole panel, and the next vector lies in the next panel.
         nint vectorStep = (S.Width == PackedMatrix.PanelColumns ? b.PanelStep : S.Width) * sizeof(float);
         int tileColumns = S.Width * GemmTile.MaxVectors(S.Width);
-        var ahead = new PrefetchPlan(next, b, depth, rows, columns, output);
+        var plan = new PrefetchPlan(next, b, depth, rows, columns, output, input);
         for (int c = 0; c < columns; c += tileColumns)
         {
             var panel = b.Data + (c / PackedMatrix.PanelColumns * b.PanelStep) + (c % PackedMatrix.PanelColumns);
@@ -75,23 +77,22 @@ internal static unsafe class GemmTiles
             switch (vectors)
             {
                 case 1:
-                    Rows<S, V, One>(a, rows, panel, b.KStep, vectorStep, depth, sums + c, sumStep, add, ahead);
+                    Rows<S, V, One>(a, rows, panel, b.KStep, vectorStep, depth, sums + c, sumStep, add, plan, c == 0 && plan.IsAny);
                     break;
                 case 2:
-                    Rows<S, V, Two>(a, rows, panel, b.KStep, vectorStep, depth, sums + c, sumStep, add, ahead);
+                    Rows<S, V, Two>(a, rows, panel, b.KStep, vectorStep, depth, sums + c, sumStep, add, plan, c == 0 && plan.IsAny);
                     break;
                 case 3:
-                    Rows<S, V, Three>(a, rows, panel, b.KStep, vectorStep, depth, sums + c, sumStep, add, ahead);
+                    Rows<S, V, Three>(a, rows, panel, b.KStep, vectorStep, depth, sums + c, sumStep, add, plan, c == 0 && plan.IsAny);
                     break;
                 default:
-                    Rows<S, V, Four>(a, rows, panel, b.KStep, vectorStep, depth, sums + c, sumStep, add, ahead);
+                    Rows<S, V, Four>(a, rows, panel, b.KStep, vectorStep, depth, sums + c, sumStep, add, plan, c == 0 && plan.IsAny);
                     break;
             }
-            ahead = default;
         }
     }
 
-    private static void Rows<S, V, C>(LeftBlock a, long rows, float* b, nint bStride, nint vectorStep, long depth, float* sums, int sumStep, bool add, PrefetchPlan ahead)
+    private static void Rows<S, V, C>(LeftBlock a, long rows, float* b, nint bStride, nint vectorStep, long depth, float* sums, int sumStep, bool add, in PrefetchPlan plan, bool asks)
         where S : struct, ISimd<V>
         where V : unmanaged
         where C : struct, IConstant
@@ -100,7 +101,10 @@ internal static unsafe class GemmTiles
         for (long row = 0; row < rows; row += GemmTile.MaxRows)
         {
             long tile = row / GemmTile.MaxRows;
-            ahead.Step(tile);
+            if (asks)
+            {
+                plan.Step(tile);
+            }
             var from = (byte*)(a.Data + (tile * a.TileStride));
             var to = sums + (row * sumStep);
             switch (rows - row)
@@ -138,12 +142,14 @@ internal readonly unsafe struct PrefetchPlan
     private readonly long _lines;
     private readonly long _linesPerTile;
     private readonly int _panels;
-    private readonly OutputAhead _output;
+    private readonly LinesAhead _output;
+    private readonly LinesAhead _input;
 
-    public PrefetchPlan(float* next, in RightBlock b, long depth, long rows, int columns, OutputAhead output)
+    public PrefetchPlan(float* next, in RightBlock b, long depth, long rows, int columns, in LinesAhead output, in LinesAhead input)
     {
         _next = next;
         _output = output;
+        _input = input;
         _panelStep = b.PanelStep;
         _kStep = b.KStep;
         _lines = next == null || !Sse.IsSupported ? 0 : depth;
@@ -151,10 +157,13 @@ internal readonly unsafe struct PrefetchPlan
         _panels = (columns + PackedMatrix.PanelColumns - 1) / PackedMatrix.PanelColumns;
     }
 
+    public bool IsAny => _lines > 0 || _output.IsAny || _input.IsAny;
+
     /// <summary>Asks for the piece that belongs to a tile.</summary>
     public void Step(long tile)
     {
         _output.Step(tile);
+        _input.Step(tile);
         long first = tile * _linesPerTile, end = Math.Min(_lines, first + _linesPerTile);
         for (int p = 0; p < _panels; p++)
         {

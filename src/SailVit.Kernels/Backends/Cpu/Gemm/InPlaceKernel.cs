@@ -34,11 +34,15 @@ internal readonly unsafe struct InPlaceKernel<E>(MatrixView left, MatrixView rig
     {
         for (long k = 0; k < _left.Rows; k += _depthBlock)
         {
+            long depth = Math.Min(_depthBlock, _left.Rows - k), next = k + depth;
+            bool more = next < _left.Rows;
+            int perTile = (int)(((depth * GemmTile.MaxRows) + rows - 1) / rows);
+            var ahead = more ? new LinesAhead((byte*)_left.InPlace(next, row), null, _left.RowStride * sizeof(float), (int)rows * sizeof(float), perTile) : default;
             var a = new LeftBlock(_left.InPlace(k, row), 1, _left.RowStride);
             for (long c = 0; c < _right.Columns; c += Strip)
             {
                 var b = new RightBlock(_right.InPlace(k, c), PackedMatrix.PanelColumns, (nint)_right.RowStride);
-                GemmTiles.Run<S, V>(a, rows, b, Math.Min(_depthBlock, _left.Rows - k), ColumnsFrom(c), sums + c, step, add: k > 0);
+                GemmTiles.Run<S, V>(a, rows, b, depth, ColumnsFrom(c), sums + c, step, add: k > 0, more ? _right.InPlace(next, c) : null, c == 0 ? ahead : default);
             }
         }
         for (long r = 0; r < rows; r++)

@@ -21,6 +21,9 @@ internal readonly unsafe struct MatrixView(void* data, DType dtype, long rows, l
     /// <summary>Whether rows can be read as float32 where they lie.</summary>
     public bool IsFloat32Rows => DType == DType.Float32 && ColumnStride == 1 && RowOffsets == null;
 
+    /// <summary>Whether rows follow each other without a gap.</summary>
+    public bool IsContiguous => ColumnStride == 1 && RowStride == Columns && RowOffsets == null;
+
     /// <summary>Address of an element.</summary>
     public byte* At(long row, long column) =>
         Data + (((RowOffsets != null ? RowOffsets[row] : row * RowStride) + (column * ColumnStride)) * ElementSize);
