@@ -15,7 +15,13 @@ public sealed class PackedLossTests
 {
     private const int Count = 12;
 
-    private sealed record Pass(double Loss, Dictionary<string, Tensor> Gradients, int Batches, List<(double CrossEntropy, long Tokens)> Parts);
+    private sealed record Pass(double Loss, Dictionary<string, Tensor> Gradients, int Batches, List<Part> Parts);
+
+    /// <summary>Σ CE over the labels of a batch in doubles, from its hidden states, and the labels themselves.</summary>
+    private sealed record Part(double CrossEntropy, long[] Labels)
+    {
+        public int Tokens => Labels.Length;
+    }
 
     /// <summary>Each sample alone, and all end to end: Σ w·CE / Σ w and its gradients must be the same, so nothing reaches over a boundary;
     /// and the loss is what the definition of the weighting makes of the answers' cross-entropies in doubles.</summary>
@@ -34,6 +40,8 @@ public sealed class PackedLossTests
         var alone = Run(model, source, options with { BufferSize = 1 });
         Assert.True(packed.Batches < alone.Batches);
         Assert.Equal(Count, alone.Batches);
+        // The answers alone are learned.
+        Assert.All(alone.Parts, p => Assert.Matches(@"^It is( red)+ \d+\.(<\|im_end\|>)$", Tokenizer.Decode(p.Labels.Select(id => (int)id), skipSpecial: false)));
         Assert.Equal(1, packed.Loss / alone.Loss, 1e-5);
         Assert.Equal(1, packed.Loss / Defined(alone.Parts, weighting), 1e-5);
         // All but those behind the selected hidden state.
@@ -46,7 +54,7 @@ public sealed class PackedLossTests
         });
     }
 
-    private static double Defined(List<(double CrossEntropy, long Tokens)> samples, LossWeighting weighting) => weighting switch
+    private static double Defined(List<Part> samples, LossWeighting weighting) => weighting switch
     {
         LossWeighting.Token => samples.Sum(s => s.CrossEntropy) / samples.Sum(s => s.Tokens),
         LossWeighting.Sample => samples.Average(s => s.CrossEntropy / s.Tokens),
@@ -61,7 +69,7 @@ public sealed class PackedLossTests
         var encoder = new SampleEncoder(new ChatTemplate(Tokenizer, model.Config.TokensPerTile), new DynamicTiling(1, 2, model.Config.ForceImageSize, Thumbnail: true));
         using var loader = new PackedLoader([new(source)], encoder, options);
         double sum = 0, weight = 0;
-        var parts = new List<(double, long)>();
+        var parts = new List<Part>();
         while (loader.Next() is { } batch)
         {
             using (batch)
@@ -80,14 +88,13 @@ public sealed class PackedLossTests
         return new(sum / weight, gradients, parts.Count, parts);
     }
 
-    /// <summary>Σ CE over the labels of a batch in doubles, from its hidden states, and how many labels there are.</summary>
-    private static (double Sum, long Tokens) CrossEntropy(MultimodalModel model, PackedBatch batch)
+    private static Part CrossEntropy(MultimodalModel model, PackedBatch batch)
     {
         using var off = no_grad();
         long predictions = batch.Ids.numel() - 1;
         var labels = batch.Labels.narrow(0, 1, predictions);
         var learned = labels.ne(PackedBatch.Ignored).nonzero().view(-1);
         var logits = model.Hidden(batch).narrow(0, 0, predictions)[learned].to(float64).matmul(model.Language.Head.to(float64).t());
-        return (nn.functional.cross_entropy(logits, labels[learned], reduction: nn.Reduction.Sum).item<double>(), learned.numel());
+        return new(nn.functional.cross_entropy(logits, labels[learned], reduction: nn.Reduction.Sum).item<double>(), labels[learned].data<long>().ToArray());
     }
 }
