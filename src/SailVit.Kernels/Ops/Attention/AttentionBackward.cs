@@ -9,7 +9,7 @@ namespace SailVit.Kernels.Ops.Attention;
 /// dV = PᵀdO, dS = P∘(dO·Vᵀ − Δ + dlse), dK = scale·dSᵀQ, dQ = scale·dS·K. Five matrix products.
 /// An item is (sequence, key head, range of <see cref="AttentionGradients.ChunkKeys"/> keys); sequences or heads that add to the same bias
 /// gradient are one item. Query heads of a group follow each other. All sums have one order whatever the number of threads.
-/// Workspace per thread: D·(5·keys + 5·queries) floats and two blocks of scores.
+/// Workspace per thread: D·(5·keys + 3·queries) floats and two blocks of scores.
 /// Source: Dao 2023, FlashAttention-2, algorithm 2.
 /// </remarks>
 internal readonly unsafe struct AttentionBackward : ICpuKernel
@@ -69,7 +69,7 @@ internal readonly unsafe struct AttentionBackward : ICpuKernel
         scratch.ClearKeyGradients(keys);
         for (long h = kvHead * p.Group; h < (kvHead + 1) * p.Group; h++)
         {
-            var (queries, grads) = PrepareQueries<S, V>(b, h, scratch);
+            PrepareQueries<S, V>(b, h, scratch);
             for (long key = 0; key < keys; key += KeyBlock)
             {
                 int count = (int)Math.Min(KeyBlock, keys - key);
@@ -78,7 +78,7 @@ internal readonly unsafe struct AttentionBackward : ICpuKernel
                 {
                     int rows = (int)Math.Min(QueryBlock, sequence.Queries - first);
                     var tile = new Tile { B = b, H = h, Query = first, Rows = rows, Key = key, FirstKey = firstKey, Keys = count };
-                    Multiply<S, V>(tile, scratch, keyColumns, keyRows, valueColumns, queries, grads);
+                    Multiply<S, V>(tile, scratch, keyColumns, keyRows, valueColumns);
                 }
             }
             FinishQueries<S, V>(b, h, chunk, scratch);
@@ -86,8 +86,8 @@ internal readonly unsafe struct AttentionBackward : ICpuKernel
         Gradients.StoreKeys<S, V>(p, b, kvHead, firstKey, keys, scratch.GradK, scratch.GradV);
     }
 
-    /// <summary>Packs a head's queries and dO, computes Δ, clears its gradient.</summary>
-    private (PackedMatrix Queries, PackedMatrix Grads) PrepareQueries<S, V>(long b, long h, in BackwardScratch scratch) where S : struct, ISimd<V> where V : unmanaged
+    /// <summary>Copies a head's queries and dO, computes Δ where rows of scores have several blocks, clears its gradient.</summary>
+    private void PrepareQueries<S, V>(long b, long h, in BackwardScratch scratch) where S : struct, ISimd<V> where V : unmanaged
     {
         ref readonly var p = ref _problem;
         ref readonly var sequence = ref p.Sequences[b];
@@ -97,6 +97,7 @@ internal readonly unsafe struct AttentionBackward : ICpuKernel
         var gradOutput = Gradients.GradOutput.Matrix(b, sequence.FirstQuery, h, n, p.Width);
         var output = Gradients.Output.Matrix(b, sequence.FirstQuery, h, n, p.Width);
         float* outputRow = scratch.Scores;
+        bool oneBlock = sequence.Keys <= Math.Min(KeyBlock, Gradients.ChunkKeys) && !GradBias.SharedByKeys;
         for (long i = 0; i < n; i++)
         {
             var row = scratch.Grads + (i * step);
@@ -113,16 +114,16 @@ internal readonly unsafe struct AttentionBackward : ICpuKernel
                 continue;
             }
             gradOutput.CopyRow<S, V>(i, 0, p.Width, row);
+            if (oneBlock)
+            {
+                continue;
+            }
             output.CopyRow<S, V>(i, 0, p.Width, outputRow);
             // Where one key has all the weight, dO·V and Δ must be the same number, not only nearly.
             scratch.Deltas[i] = total == 1 ? AttentionScores.DotAsMultiplied(row, outputRow, p.Width) : AttentionScores.DotInDouble(row, outputRow, p.Width);
         }
         new Span<float>(scratch.GradQ, checked((int)(n * step))).Clear();
-        return (BackwardScratch.Pack<S, V>(Matrix(scratch.Queries, n), transposed: false, scratch.QueryRows),
-            BackwardScratch.Pack<S, V>(Matrix(scratch.Grads, n), transposed: false, scratch.GradRows));
     }
-
-    private MatrixView Matrix(float* rows, long n) => new(rows, Interop.DType.Float32, n, _problem.Width, _problem.PaddedWidth, 1);
 
     private readonly ref struct Tile
     {
@@ -137,7 +138,7 @@ internal readonly unsafe struct AttentionBackward : ICpuKernel
         public int Keys { get; init; }
     }
 
-    private void Multiply<S, V>(in Tile t, in BackwardScratch s, PackedMatrix keyColumns, PackedMatrix keyRows, PackedMatrix valueColumns, PackedMatrix queries, PackedMatrix grads)
+    private void Multiply<S, V>(in Tile t, in BackwardScratch s, PackedMatrix keyColumns, PackedMatrix keyRows, PackedMatrix valueColumns)
         where S : struct, ISimd<V>
         where V : unmanaged
     {
@@ -155,8 +156,8 @@ internal readonly unsafe struct AttentionBackward : ICpuKernel
         for (int r = 0; r < t.Rows; r += depth)
         {
             int rows = Math.Min(depth, t.Rows - r);
-            GemmTiles.Run<S, V>(new(s.Scores + (r * KeyBlock), 1, KeyBlock), t.Keys, grads.Block(0, t.Query + r), rows, width, s.GradV + (t.Key * step), step, add: true);
-            GemmTiles.Run<S, V>(new(s.Slopes + (r * KeyBlock), 1, KeyBlock), t.Keys, queries.Block(0, t.Query + r), rows, width, s.GradK + (t.Key * step), step, add: true);
+            GemmTiles.Run<S, V>(new(s.Scores + (r * KeyBlock), 1, KeyBlock), t.Keys, s.Right(s.Grads, t.Query + r), rows, width, s.GradV + (t.Key * step), step, add: true);
+            GemmTiles.Run<S, V>(new(s.Slopes + (r * KeyBlock), 1, KeyBlock), t.Keys, s.Right(s.Queries, t.Query + r), rows, width, s.GradK + (t.Key * step), step, add: true);
         }
         GemmTiles.Run<S, V>(new(s.Slopes, KeyBlock, 1), t.Rows, keyRows.Block(0, t.Key), t.Keys, width, s.GradQ + (t.Query * step), step, add: true);
     }

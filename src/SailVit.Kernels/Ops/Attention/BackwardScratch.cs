@@ -19,9 +19,7 @@ internal readonly unsafe struct BackwardScratch
         GradV = GradK + keyFloats;
         Queries = GradV + keyFloats;
         Grads = Queries + queryFloats;
-        QueryRows = Grads + queryFloats;
-        GradRows = QueryRows + queryFloats;
-        GradQ = GradRows + queryFloats;
+        GradQ = Grads + queryFloats;
         Maxima = GradQ + queryFloats;
         Deltas = Maxima + Padded(queries);
         LseGrads = Deltas + Padded(queries);
@@ -42,13 +40,11 @@ internal readonly unsafe struct BackwardScratch
     public float* GradK { get; }
     public float* GradV { get; }
 
-    /// <summary>Queries, row-major; and packed.</summary>
+    /// <summary>Queries, row-major.</summary>
     public float* Queries { get; }
-    public float* QueryRows { get; }
 
-    /// <summary>dO, row-major; and packed.</summary>
+    /// <summary>dO, row-major.</summary>
     public float* Grads { get; }
-    public float* GradRows { get; }
     public float* GradQ { get; }
     public float* Maxima { get; }
     public float* Deltas { get; }
@@ -62,7 +58,7 @@ internal readonly unsafe struct BackwardScratch
     public float* Slopes { get; }
 
     public static long Floats(int width, long keys, long queries) =>
-        (5 * KeyFloats(width, keys)) + (5 * QueryFloats(width, queries)) + (4 * Padded(queries)) + (2 * ScoreFloats);
+        (5 * KeyFloats(width, keys)) + (3 * QueryFloats(width, queries)) + (4 * Padded(queries)) + (2 * ScoreFloats);
 
     public static PackedMatrix Pack<S, V>(MatrixView from, bool transposed, float* to) where S : struct, ISimd<V> where V : unmanaged
     {
@@ -78,6 +74,9 @@ internal readonly unsafe struct BackwardScratch
         return packed;
     }
 
+    /// <summary>Rows of queries or of dO as the right side of a product. Channels beyond the last are read, and their sums never.</summary>
+    public RightBlock Right(float* rows, long first) => new(rows + (first * _step), PackedMatrix.PanelColumns, _step);
+
     public void ClearKeyGradients(long keys)
     {
         new Span<float>(GradK, checked((int)(keys * _step))).Clear();
@@ -92,7 +91,7 @@ internal readonly unsafe struct BackwardScratch
     private static long KeyFloats(int width, long keys) =>
         Math.Max(Math.Max(PackedMatrix.FloatsOf(width, keys), PackedMatrix.FloatsOf(keys, width)), keys * PaddedWidth(width));
 
-    private static long QueryFloats(int width, long queries) => Math.Max(Padded(PackedMatrix.FloatsOf(queries, width)), queries * PaddedWidth(width));
+    private static long QueryFloats(int width, long queries) => queries * PaddedWidth(width);
 
     // Also holds a row of the output: enough for AttentionCall.MaxWidth.
     private const long ScoreFloats = AttentionBackward.QueryBlock * AttentionBackward.KeyBlock;
