@@ -30,6 +30,13 @@ internal readonly unsafe struct LinearEpilogue<T, F> : IEpilogue
         return new(Output + at, second == null ? null : second + at, Columns * T.Size, PackedMatrix.StripColumns * T.Size);
     }
 
+    public SumPlace InPlace(long row, long column)
+    {
+        // Longer rows lie so far apart that a block of them shares too few sets of the second cache for several sums over K.
+        bool plain = Columns <= 512 && typeof(T) == typeof(F32) && typeof(F) == typeof(Identity) && Bias == null && BeforeActivation == null && Residual.Data == null;
+        return plain ? new((float*)Output + (row * Columns) + column, (int)Columns) : default;
+    }
+
     public void Row<S, V>(float* sums, long row, long column, int columns) where S : struct, ISimd<V> where V : unmanaged
     {
         long at = (row * Columns) + column;
@@ -82,6 +89,8 @@ internal readonly unsafe struct SwiGluEpilogue<T> : IEpilogue where T : unmanage
             ? new(Output + at, Gate == null ? null : Gate + at, rowBytes, bytes)
             : new(Up == null ? null : Up + at, null, rowBytes, bytes);
     }
+
+    public SumPlace InPlace(long row, long column) => default;
 
     public void Row<S, V>(float* sums, long row, long column, int columns) where S : struct, ISimd<V> where V : unmanaged
     {

@@ -58,6 +58,8 @@ internal readonly unsafe struct GatherPatches<T>(PatchGrid grid, byte* to) : ICp
 internal readonly unsafe struct TokenEpilogue<T>(byte* output, float* bias, byte* position, long slots, long patches, long width) : IEpilogue
     where T : unmanaged, IElement
 {
+    public SumPlace InPlace(long row, long column) => default;
+
     public LinesAhead Ahead(long row, long column, int matrix) => default;
 
     public void Row<S, V>(float* sums, long row, long column, int columns) where S : struct, ISimd<V> where V : unmanaged
@@ -91,6 +93,8 @@ internal readonly unsafe struct TokenEpilogue<T>(byte* output, float* bias, byte
 /// <summary>Adds sums to a float32 matrix, or begins it: the weight's gradient over the images, in their order.</summary>
 internal readonly unsafe struct AccumulateEpilogue(float* output, long rowStride, bool begin) : IEpilogue
 {
+    public SumPlace InPlace(long row, long column) => default;
+
     public LinesAhead Ahead(long row, long column, int matrix) => default;
 
     public void Row<S, V>(float* sums, long row, long column, int columns) where S : struct, ISimd<V> where V : unmanaged
@@ -111,6 +115,8 @@ internal readonly unsafe struct AccumulateEpilogue(float* output, long rowStride
 /// <summary>Puts the gradient of each patch back to its pixels. Patches do not overlap: every pixel is written once.</summary>
 internal readonly unsafe struct PixelEpilogue<T>(PatchGrid grid, long first, byte* image) : IEpilogue where T : unmanaged, IElement
 {
+    public SumPlace InPlace(long row, long column) => default;
+
     public LinesAhead Ahead(long row, long column, int matrix) => default;
 
     public void Row<S, V>(float* sums, long row, long column, int columns) where S : struct, ISimd<V> where V : unmanaged =>

@@ -9,6 +9,11 @@ internal unsafe interface IEpilogue
     /// <param name="matrix">0, or 1 for the second of a pair, whose sums are made after the first's.</param>
     LinesAhead Ahead(long row, long column, int matrix);
 
+    /// <summary>Where the sums themselves may be made, since they are the output; null for scratch and <see cref="Row"/>.</summary>
+    /// <param name="row">First row of the block.</param>
+    /// <param name="column">First column of the strip.</param>
+    SumPlace InPlace(long row, long column);
+
     /// <summary>Consumes a row of sums.</summary>
     /// <param name="sums">64 sums, of a pair of matrices 64 each, one after the other; may be overwritten. Beyond the valid
     /// columns they are undefined.</param>
@@ -18,6 +23,13 @@ internal unsafe interface IEpilogue
     void Row<S, V>(float* sums, long row, long column, int columns) where S : struct, ISimd<V> where V : unmanaged;
 }
 
+/// <summary>Rows of sums, [rows, RowStep]; no data for nowhere.</summary>
+internal readonly unsafe struct SumPlace(float* data, int rowStep)
+{
+    public readonly float* Data = data;
+    public readonly int RowStep = rowStep;
+}
+
 /// <summary>C = A·B, stored as it is.</summary>
 internal readonly unsafe struct StoreEpilogue<T>(void* output, long rowStride) : IEpilogue where T : struct, IElement
 {
@@ -25,6 +37,8 @@ internal readonly unsafe struct StoreEpilogue<T>(void* output, long rowStride) :
     private readonly long _rowStride = rowStride;
 
     public LinesAhead Ahead(long row, long column, int matrix) => default;
+
+    public SumPlace InPlace(long row, long column) => default;
 
     public void Row<S, V>(float* sums, long row, long column, int columns) where S : struct, ISimd<V> where V : unmanaged =>
         RowStore.Run<S, V, T>(sums, columns, _output, (row * _rowStride) + column);

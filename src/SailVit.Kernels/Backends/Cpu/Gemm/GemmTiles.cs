@@ -24,6 +24,12 @@ internal static unsafe class GemmTiles
         int sumStep = right.Matrices * PackedMatrix.StripColumns;
         long column = strip * PackedMatrix.StripColumns;
         int columns = (int)Math.Min(PackedMatrix.StripColumns, right.Columns - column);
+        // Whole panels only: all lanes of a vector are stored.
+        if (columns % PackedMatrix.PanelColumns == 0 && epilogue.InPlace(row, firstColumn + column) is { Data: not null } place)
+        {
+            Multiply<S, V>(a, rows, right, strip, depthBlock, columns, place.Data, place.RowStep, epilogue.Ahead(row, firstColumn + column, 0), fresh, storesFirst: true);
+            return;
+        }
         for (int m = 0; m < right.Matrices; m++)
         {
             Multiply<S, V>(a, rows, right, (strip * right.Matrices) + m, depthBlock, columns, sums + (m * PackedMatrix.StripColumns), sumStep, epilogue.Ahead(row, firstColumn + column, m), fresh && m == 0);
@@ -34,7 +40,7 @@ internal static unsafe class GemmTiles
         }
     }
 
-    private static void Multiply<S, V>(LeftBlock a, long rows, PackedMatrix right, long strip, long depthBlock, int columns, float* sums, int sumStep, in LinesAhead output, bool fresh)
+    private static void Multiply<S, V>(LeftBlock a, long rows, PackedMatrix right, long strip, long depthBlock, int columns, float* sums, int sumStep, in LinesAhead output, bool fresh, bool storesFirst = false)
         where S : struct, ISimd<V>
         where V : unmanaged
     {
@@ -47,7 +53,7 @@ internal static unsafe class GemmTiles
         {
             long end = Math.Min(right.Depth, k + depthBlock);
             var next = end < right.Depth ? right.Block(strip, end).Data : following;
-            Run<S, V>(a.From(k), rows, right.Block(strip, k), end - k, columns, sums, sumStep, add: k > 0, next, end == right.Depth ? output : default, fresh ? a.From(k).Ahead(end - k) : default);
+            Run<S, V>(a.From(k), rows, right.Block(strip, k), end - k, columns, sums, sumStep, add: k > 0, next, (storesFirst ? k == 0 : end == right.Depth) ? output : default, fresh ? a.From(k).Ahead(end - k) : default);
         }
     }
 
