@@ -1,4 +1,6 @@
 using SailVit.Kernels.Backends.Cpu;
+using SailVit.Kernels.Backends.OpenCl;
+using SailVit.Kernels.Dispatch;
 using SailVit.Kernels.Interop;
 using TorchSharp;
 using static TorchSharp.torch;
@@ -26,7 +28,7 @@ public sealed record OpCase
     /// <summary>Which inputs want gradients; null for every floating-point one. Empty for forward only.</summary>
     public bool[]? Differentiable { get; init; }
 
-    /// <summary>Vector widths to run; null for all that this processor has.</summary>
+    /// <summary>Vector widths to run; null for all that this processor has. On a device, one kernel instead of both.</summary>
     public IReadOnlyList<SimdWidth>? Widths { get; init; }
 
     /// <summary>Changes the layout of each incoming gradient, same values (see <see cref="Strides"/>); null leaves it row-major.</summary>
@@ -54,12 +56,12 @@ public static class OpCheck
             : c.Differentiable ?? Array.ConvertAll(c.Inputs, t => t is not null && t.is_floating_point());
         var stock = Pass(c, c.Stock, t => t, wants);
         var reference = Pass(c, c.Reference ?? c.Stock, t => t.is_floating_point() ? t.to(float64) : t, wants);
-        foreach (var width in c.Widths ?? Cpu.Available)
+        foreach (var (variant, use) in Variants(c))
         {
-            using var forced = Cpu.Use(width);
+            using var forced = use();
             using var inner = NewDisposeScope();
             var ours = Pass(c, c.Ours, t => t, wants);
-            Compare($"{c.Name} at {width}, seed {c.Seed}", c, ours, stock, reference);
+            Compare($"{c.Name} at {variant}, seed {c.Seed}", c, ours, stock, reference);
         }
         for (int i = 0; i < before.Length; i++)
         {
@@ -68,6 +70,18 @@ public static class OpCheck
                 throw new ProtocolException($"{c.Name}: input {i} was modified, {difference}.");
             }
         }
+    }
+
+    // The kernels that one case must be held to: on a processor one per vector width, on a device one per way to share a row.
+    private static IEnumerable<(string Name, Func<IDisposable> Use)> Variants(OpCase c)
+    {
+        if (Dispatcher.Choice != BackendKind.OpenCl)
+        {
+            return (c.Widths ?? Cpu.Available).Select(w => (w.ToString(), (Func<IDisposable>)(() => Cpu.Use(w))));
+        }
+        // A case that asks for one width gets one way.
+        bool[] ways = c.Widths is null ? [false, true] : [c.Seed % 2 == 1];
+        return ways.Select(many => (many ? "many lanes of OpenCL" : "one lane of OpenCL", (Func<IDisposable>)(() => OpenClRows.Force(many))));
     }
 
     private static void Compare(string name, OpCase c, Results ours, Results stock, Results reference)

@@ -2,6 +2,7 @@ using System.Collections;
 using System.Globalization;
 using SailVit.Bench.Measuring;
 using SailVit.Kernels.Backends.Cpu;
+using SailVit.Kernels.Backends.OpenCl;
 using SailVit.Kernels.Dispatch;
 using SailVit.Kernels.Interop;
 using TorchSharp;
@@ -18,7 +19,7 @@ internal sealed record OpFinding(string Op, string DType, string Backend, double
 /// <summary>What this machine offers and what this library does with it.</summary>
 internal sealed record Diagnosis(IReadOnlyList<Finding> Findings, IReadOnlyList<OpFinding> Ops, bool Passed)
 {
-    private static readonly string[] KnownVariables = [LibTorch.FolderVariable, Cpu.WidthVariable, Dispatcher.BackendVariable, LinearDispatch.PathVariable];
+    private static readonly string[] KnownVariables = [LibTorch.FolderVariable, Cpu.WidthVariable, Dispatcher.BackendVariable, LinearDispatch.PathVariable, OpenClDevices.DeviceVariable];
 
     private static readonly string[] ThreadVariables = ["OMP_NUM_THREADS", "MKL_NUM_THREADS"];
 
@@ -61,11 +62,24 @@ internal sealed record Diagnosis(IReadOnlyList<Finding> Findings, IReadOnlyList<
     {
         foreach (var backend in Enum.GetValues<BackendKind>().Where(b => b != BackendKind.Auto))
         {
-            yield return new("backends", backend.ToString(), Dispatcher.Available.Contains(backend) ? "available" : "not in this build");
+            yield return new("backends", backend.ToString(), Explain(backend));
+        }
+        foreach (var device in OpenClDevices.All)
+        {
+            yield return new("backends", $"OpenCL {device.Index}", string.Create(CultureInfo.InvariantCulture,
+                $"{device}, {device.Version.Split(' ')[1]}, driver {device.DriverVersion}, {device.ComputeUnits} units, {device.GlobalMemory / 1e9:f1} GB{(device.SharesMemory ? " shared with the host" : "")}, {device.LocalMemory >> 10} KB local; float64 {YesNo(device.HasFloat64)}, float16 {YesNo(device.HasFloat16)}, subgroups {YesNo(device.HasSubgroups)}"));
         }
         yield return Installed();
         yield return new("backends", "choice", Dispatcher.Choice == BackendKind.Auto ? "by the device of the tensors" : $"{Dispatcher.Choice}, forced by {Dispatcher.BackendVariable}");
     }
+
+    private static string Explain(BackendKind backend) =>
+        backend == BackendKind.Cuda ? "not in this build"
+        : !Dispatcher.Available.Contains(backend) ? "no device; the driver's package or pocl-opencl-icd brings one"
+        : backend == BackendKind.OpenCl ? $"norms, activations, swiglu and layer_scale_add, on {OpenClDevices.Current}"
+        : "available";
+
+    private static string YesNo(bool value) => value ? "yes" : "no";
 
     private static Finding Installed()
     {
@@ -99,6 +113,8 @@ internal sealed record Diagnosis(IReadOnlyList<Finding> Findings, IReadOnlyList<
 
     private static OpFinding Examine(OpSelfTest test, ScalarType dtype)
     {
+        // An op without a kernel for the device that is asked for is still examined where it can run.
+        using var use = Dispatcher.Choice == BackendKind.OpenCl && !OpSelfTest.OnDevices.Contains(test.Op) ? Dispatcher.Use(BackendKind.Cpu) : null;
         var backend = BackendOf(test.Op, dtype);
         try
         {
@@ -114,6 +130,10 @@ internal sealed record Diagnosis(IReadOnlyList<Finding> Findings, IReadOnlyList<
 
     private static string BackendOf(string op, ScalarType dtype)
     {
+        if (Dispatcher.Choice == BackendKind.OpenCl)
+        {
+            return $"opencl {OpenClDevices.Current.Name}";
+        }
         if (op.StartsWith("attention", StringComparison.Ordinal))
         {
             return $"cpu {Cpu.Width}: {AttentionDispatch.Explain(dtype)}";

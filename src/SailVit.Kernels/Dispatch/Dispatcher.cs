@@ -1,3 +1,4 @@
+using SailVit.Kernels.Backends.OpenCl;
 using SailVit.Kernels.Interop;
 
 namespace SailVit.Kernels.Dispatch;
@@ -26,11 +27,15 @@ public static class Dispatcher
 
     private static readonly Lazy<BackendKind> FromEnvironment = new(() => Parse(Environment.GetEnvironmentVariable(BackendVariable)));
 
+    // Devices are looked for when one is asked for: drivers take their time to load.
+    private static readonly Lazy<IReadOnlyList<BackendKind>> Machine = new(() =>
+        OpenClDevices.All.Count > 0 ? [BackendKind.Cpu, BackendKind.OpenCl] : [BackendKind.Cpu]);
+
     [ThreadStatic]
     private static BackendKind? _forced;
 
     /// <summary>The backends of this build that this machine can run.</summary>
-    public static IReadOnlyList<BackendKind> Available { get; } = [BackendKind.Cpu];
+    public static IReadOnlyList<BackendKind> Available => Machine.Value;
 
     /// <summary>What ops called from this thread are told to use.</summary>
     public static BackendKind Choice => _forced ?? FromEnvironment.Value;
@@ -59,15 +64,29 @@ public static class Dispatcher
     /// <exception cref="ArgumentException">None does; the message says which there are.</exception>
     internal static BackendKind For(in TensorView view, string name)
     {
-        var choice = Choice;
-        if (view.DeviceType == 0 && choice is BackendKind.Auto or BackendKind.Cpu)
+        // Tensors live in the host's memory for both.
+        if (view.DeviceType == 0 && Choice is var choice and not BackendKind.Cuda)
         {
-            return BackendKind.Cpu;
+            return choice == BackendKind.OpenCl ? BackendKind.OpenCl : BackendKind.Cpu;
         }
         throw new ArgumentException($"{name} is {view}; the backends of this build are {string.Join(", ", Available)}. Move it with .cpu().", name);
     }
 
-    private static BackendKind Require(BackendKind backend, string name) => backend == BackendKind.Auto || Available.Contains(backend)
+    /// <summary>Whether the op that is running goes to an OpenCL device.</summary>
+    internal static bool UsesOpenCl => Choice == BackendKind.OpenCl;
+
+    /// <summary>For an op that has no kernel for devices yet.</summary>
+    /// <exception cref="PlatformNotSupportedException">A device is asked for.</exception>
+    internal static void RequireCpu(string op)
+    {
+        if (UsesOpenCl)
+        {
+            throw new PlatformNotSupportedException(
+                $"{op} has no OpenCL kernel; the norms, activations, swiglu and layer_scale_add have. Run it inside Dispatcher.Use(BackendKind.Cpu), or unset {BackendVariable}.");
+        }
+    }
+
+    private static BackendKind Require(BackendKind backend, string name) => backend is BackendKind.Auto or BackendKind.Cpu || Available.Contains(backend)
         ? backend
         : throw new PlatformNotSupportedException($"The backend {name} was asked for, but this build and machine offer {string.Join(", ", Available)}.");
 

@@ -6,7 +6,7 @@ using static TorchSharp.torch;
 
 namespace SailVit.Kernels.Tests.Ops;
 
-public sealed class LayerScaleTests
+public class LayerScaleTests
 {
     // Float32 in between, as ours: the 16-bit composition rounds twice.
     private static Tensor Stock(Tensor[] t)

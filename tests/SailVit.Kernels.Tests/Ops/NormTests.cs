@@ -251,7 +251,7 @@ public abstract class NormTests
     });
 }
 
-public sealed class LayerNormTests : NormTests
+public class LayerNormTests : NormTests
 {
     private protected override NormKindUnderTest Kind => NormKindUnderTest.Layer;
 
@@ -266,7 +266,7 @@ public sealed class LayerNormTests : NormTests
     }
 }
 
-public sealed class RmsNormTests : NormTests
+public class RmsNormTests : NormTests
 {
     private protected override NormKindUnderTest Kind => NormKindUnderTest.Rms;
 

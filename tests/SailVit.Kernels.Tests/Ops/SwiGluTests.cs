@@ -7,7 +7,7 @@ using F = TorchSharp.torch.nn.functional;
 
 namespace SailVit.Kernels.Tests.Ops;
 
-public sealed class SwiGluTests
+public class SwiGluTests
 {
     private static OpCase Separate(string name, Tensor gate, Tensor up, int seed = 1) => new()
     {

@@ -1,6 +1,5 @@
 using SailVit.Kernels.Backends.Cpu.Gemm;
 using SailVit.Kernels.Interop;
-using static TorchSharp.torch;
 
 namespace SailVit.Kernels.Backends.Cpu;
 
@@ -31,15 +30,6 @@ internal static unsafe class SumChunks
 {
     // Columns of one work item.
     private const long Columns = 256;
-
-    /// <summary>The sums as a new tensor of the shape and dtype of <paramref name="like"/>.</summary>
-    public static Tensor ToTensor(float* partials, long chunks, long stride, Tensor like)
-    {
-        var view = new TensorView(like);
-        var result = Allocate.Empty(view.Sizes, view.DType, view);
-        Run(partials, DType.Float32, chunks, stride, new TensorView(result).Data, view.DType, view.Length);
-        return result;
-    }
 
     /// <summary>result[i] = Σ over c of source[c · stride + i], for i below width, summed in float32 in the order of c.</summary>
     public static void Run(void* source, DType sourceType, long chunks, long stride, void* result, DType resultType, long width) =>

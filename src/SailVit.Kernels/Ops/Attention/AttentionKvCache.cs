@@ -1,3 +1,4 @@
+using SailVit.Kernels.Dispatch;
 using SailVit.Kernels.Interop;
 using SailVit.Kernels.Ops.Attention;
 using SailVit.Kernels.Tensors;
@@ -42,6 +43,7 @@ internal sealed record KvCacheCall(long[] CuSeqlens, long[] Held, long Heads, lo
 
     public static KvCacheCall Check(Tensor query, Tensor key, Tensor value, Tensor keyCache, Tensor valueCache, IReadOnlyList<long> cu, IReadOnlyList<long> held, double? scale)
     {
+        Dispatcher.RequireCpu("attention_kvcache_");
         var q = Tensors.Check.Float(query);
         Tensors.Check.Rank(q, 3, nameof(query), "[T, H, D]");
         var k = Tensors.Check.Float(key);

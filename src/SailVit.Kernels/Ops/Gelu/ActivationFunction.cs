@@ -1,12 +1,15 @@
 using SailVit.Kernels.Backends.Cpu;
+using SailVit.Kernels.Dispatch;
 using SailVit.Kernels.Interop;
 using SailVit.Kernels.Tensors;
 using static TorchSharp.torch;
 
 namespace SailVit.Kernels.Ops.Gelu;
 
-/// <summary>An activation with autograd. Saved: the input; f′ is computed from it.</summary>
-internal sealed class ActivationFunction<F> : OpFunction<ActivationFunction<F>, object> where F : unmanaged, ISimdActivation
+/// <summary>An activation with autograd. Saved: the input; f′ is computed from it. P: the same activation for devices.</summary>
+internal sealed class ActivationFunction<F, P> : OpFunction<ActivationFunction<F, P>, object>
+    where F : unmanaged, ISimdActivation
+    where P : unmanaged, ISimdActivation
 {
     private static readonly object NoState = new();
 
@@ -41,7 +44,7 @@ internal sealed class ActivationFunction<F> : OpFunction<ActivationFunction<F>, 
         using var x = Rows.Of(saved[0], 1);
         using var g = Rows.Of(dy, 1);
         using var result = Rows.Of(dx, 1);
-        RowMap.For<ActivationBackward<F>>(new() { A = x, B = g, Y = result });
+        ElementwiseDispatch.Run<ActivationBackward<F>, ActivationBackward<P>>(new() { A = x, B = g, Y = result });
         return [dx];
     }
 
@@ -51,7 +54,7 @@ internal sealed class ActivationFunction<F> : OpFunction<ActivationFunction<F>, 
         var y = Allocate.Empty(view.Sizes, view.DType, view);
         using var source = Rows.Of(x, 1);
         using var result = Rows.Of(y, 1);
-        RowMap.For<ActivationForward<F>>(new() { A = source, Y = result });
+        ElementwiseDispatch.Run<ActivationForward<F>, ActivationForward<P>>(new() { A = source, Y = result });
         return y;
     }
 
@@ -63,7 +66,7 @@ internal sealed class ActivationFunction<F> : OpFunction<ActivationFunction<F>, 
             using var y = Compute(x);
             return x.copy_(y).alias();
         }
-        RowMap.For<ActivationForward<F>>(new() { A = rows, Y = rows });
+        ElementwiseDispatch.Run<ActivationForward<F>, ActivationForward<P>>(new() { A = rows, Y = rows });
         TensorVersion.Increment(x);
         return x.alias();
     }

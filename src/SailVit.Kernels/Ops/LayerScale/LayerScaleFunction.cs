@@ -1,4 +1,5 @@
 using SailVit.Kernels.Backends.Cpu;
+using SailVit.Kernels.Dispatch;
 using SailVit.Kernels.Interop;
 using SailVit.Kernels.Tensors;
 using static TorchSharp.torch;
@@ -38,7 +39,7 @@ internal sealed unsafe class LayerScaleFunction : OpFunction<LayerScaleFunction,
             BranchStride = b.Stride,
             Y = new TensorView(output).Data,
         };
-        ElementDispatch.For(view.DType, new ForwardCall(args));
+        Launch(args, view.DType);
         return output;
     }
 
@@ -68,9 +69,9 @@ internal sealed unsafe class LayerScaleFunction : OpFunction<LayerScaleFunction,
                 Partials = needed[Gamma] ? partials.Floats : null,
                 RowsPerChunk = chunks.RowsPerChunk,
             };
-            ElementDispatch.For(view.DType, new BackwardCall(args, chunks.Count));
+            LaunchBackward(args, chunks.Count, view.DType);
         }
-        var dGamma = needed[Gamma] ? SumChunks.ToTensor(partials.Floats, chunks.Count, incoming.Width, gamma!) : null;
+        var dGamma = needed[Gamma] ? PartialSums.ToTensor(partials.Floats, chunks.Count, incoming.Width, gamma!) : null;
         // The residual's gradient is the incoming one.
         return [needed[Residual] ? dy.alias() : null, dBranch, dGamma, null];
     }
@@ -83,6 +84,26 @@ internal sealed unsafe class LayerScaleFunction : OpFunction<LayerScaleFunction,
         Rows = rows.Count,
         Width = rows.Width,
     };
+
+    private static void Launch(in LayerScaleArgs args, DType dtype)
+    {
+        if (Dispatcher.UsesOpenCl)
+        {
+            LayerScaleOpenCl.Forward(args, dtype);
+            return;
+        }
+        ElementDispatch.For(dtype, new ForwardCall(args));
+    }
+
+    private static void LaunchBackward(in LayerScaleArgs args, long chunks, DType dtype)
+    {
+        if (Dispatcher.UsesOpenCl)
+        {
+            LayerScaleOpenCl.Backward(args, chunks, dtype);
+            return;
+        }
+        ElementDispatch.For(dtype, new BackwardCall(args, chunks));
+    }
 
     private readonly struct ForwardCall(LayerScaleArgs args) : IElementCall
     {

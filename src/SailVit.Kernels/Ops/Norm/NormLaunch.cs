@@ -1,4 +1,5 @@
 using SailVit.Kernels.Backends.Cpu;
+using SailVit.Kernels.Dispatch;
 using SailVit.Kernels.Interop;
 
 namespace SailVit.Kernels.Ops.Norm;
@@ -6,11 +7,25 @@ namespace SailVit.Kernels.Ops.Norm;
 /// <summary>From run-time dtypes to the kernel made for them. T: type of x and y; R: type of the residual stream.</summary>
 internal static class NormLaunch<N> where N : unmanaged, INormKind
 {
-    public static void Forward(in NormForwardArgs args, DType t, DType r) =>
+    public static void Forward(in NormForwardArgs args, DType t, DType r)
+    {
+        if (Dispatcher.UsesOpenCl)
+        {
+            NormOpenCl<N>.Forward(args, t, r);
+            return;
+        }
         ElementDispatch.For(t, new ForwardCall(args, r));
+    }
 
-    public static void Backward(in NormBackwardArgs args, long chunks, DType t, DType r) =>
+    public static void Backward(in NormBackwardArgs args, long chunks, DType t, DType r)
+    {
+        if (Dispatcher.UsesOpenCl)
+        {
+            NormOpenCl<N>.Backward(args, chunks, t, r);
+            return;
+        }
         ElementDispatch.For(t, new BackwardCall(args, chunks, r));
+    }
 
     private readonly struct ForwardCall(NormForwardArgs args, DType r) : IElementCall
     {

@@ -1,4 +1,5 @@
 using SailVit.Kernels.Backends.Cpu;
+using SailVit.Kernels.Dispatch;
 using SailVit.Kernels.Interop;
 using SailVit.Kernels.Tensors;
 using static TorchSharp.torch;
@@ -140,8 +141,8 @@ internal static unsafe class NormOp<N> where N : unmanaged, INormKind
         return
         [
             g.InputWanted ? dx : null,
-            g.WeightWanted ? SumChunks.ToTensor(lease.Floats, chunks.Count, partialSize, g.Weight!) : null,
-            g.BiasWanted ? SumChunks.ToTensor(lease.Floats + x.Width, chunks.Count, partialSize, g.Bias!) : null,
+            g.WeightWanted ? PartialSums.ToTensor(lease.Floats, chunks.Count, partialSize, g.Weight!) : null,
+            g.BiasWanted ? PartialSums.ToTensor(lease.Floats + x.Width, chunks.Count, partialSize, g.Bias!) : null,
             g.ResidualWanted ? dResidual ?? dx : null,
         ];
     }

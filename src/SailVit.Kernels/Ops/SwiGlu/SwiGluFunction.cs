@@ -1,4 +1,5 @@
 using SailVit.Kernels.Backends.Cpu;
+using SailVit.Kernels.Dispatch;
 using SailVit.Kernels.Interop;
 using SailVit.Kernels.Tensors;
 using static TorchSharp.torch;
@@ -29,7 +30,7 @@ internal sealed class SwiGluFunction : OpFunction<SwiGluFunction, object>
         }
         var output = Allocate.Empty(sizes, view.DType, view);
         using var y = Rows.Of(output, 1);
-        RowMap.For<SwiGluForward>(new() { A = a, B = b, Y = y });
+        ElementwiseDispatch.Run<SwiGluForward>(new() { A = a, B = b, Y = y });
         return output;
     }
 
@@ -50,7 +51,7 @@ internal sealed class SwiGluFunction : OpFunction<SwiGluFunction, object>
         using var upGradient = Rows.Of(dUp, 1);
         var (a, b) = packed ? Halves(gate) : (gate, up);
         var (y, z) = packed ? Halves(gateGradient) : (gateGradient, upGradient);
-        RowMap.For<SwiGluBackward>(new() { A = a, B = b, C = incoming, Y = y, Z = z });
+        ElementwiseDispatch.Run<SwiGluBackward>(new() { A = a, B = b, C = incoming, Y = y, Z = z });
         return [dGate, dUp];
     }
 

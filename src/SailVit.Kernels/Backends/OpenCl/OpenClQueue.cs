@@ -1,0 +1,91 @@
+using System.Collections.Concurrent;
+using SailVit.Kernels.Backends.Portable;
+using static SailVit.Kernels.Backends.OpenCl.OpenClNative;
+
+namespace SailVit.Kernels.Backends.OpenCl;
+
+/// <summary>A device's context, its queue and the kernels built for it. Lives as long as the process.</summary>
+internal sealed unsafe class OpenClQueue
+{
+    private static readonly ConcurrentDictionary<int, Lazy<OpenClQueue>> Queues = new();
+
+    private readonly ConcurrentDictionary<PortableKernel, Lazy<OpenClProgram>> _programs = new();
+    private readonly Lock _launch = new();
+    private readonly OpenClDevice _device;
+    private readonly nint _context;
+    private readonly nint _queue;
+
+    private OpenClQueue(OpenClDevice device)
+    {
+        _device = device;
+        nint handle = device.Handle;
+        int status;
+        _context = clCreateContext(null, 1, &handle, 0, 0, &status);
+        OpenClException.Check(status, $"{nameof(clCreateContext)} on {device}");
+        _queue = clCreateCommandQueue(_context, handle, 0, &status);
+        OpenClException.Check(status, $"{nameof(clCreateCommandQueue)} on {device}");
+    }
+
+    public static OpenClQueue Of(OpenClDevice device) => Queues.GetOrAdd(device.Index, _ => new(() => new(device))).Value;
+
+    /// <summary>A queue that has not built anything yet: for tests of the cache.</summary>
+    internal static OpenClQueue Fresh(OpenClDevice device) => new(device);
+
+    /// <summary>The kernel for this device; compiled on first use.</summary>
+    public OpenClProgram Program(PortableKernel kernel)
+    {
+        var lazy = _programs.GetOrAdd(kernel, k => new(() => OpenClProgram.Build(k, _device, _context)));
+        try
+        {
+            return lazy.Value;
+        }
+        catch
+        {
+            // A lack of memory may pass; the next call tries again.
+            _programs.TryRemove(new(kernel, lazy));
+            throw;
+        }
+    }
+
+    /// <summary>Runs a kernel on host arrays and waits for it.</summary>
+    public void Run<A>(PortableKernel kernel, long groups, int lanes, ReadOnlySpan<HostArray> arrays, in A scalars) where A : unmanaged
+    {
+        var program = Program(kernel);
+        if (lanes > program.MaxGroupSize)
+        {
+            throw new OpenClException($"{_device} runs work-groups of at most {program.MaxGroupSize}, {kernel.Method.Name} needs {lanes}.");
+        }
+        using var buffers = new HostBuffers(_context, _device, arrays);
+        lock (_launch)
+        {
+            SetArguments(program.Kernel, buffers, arrays, scalars);
+            nuint global = checked((nuint)(groups * lanes)), local = (nuint)lanes;
+            OpenClException.Check(clEnqueueNDRangeKernel(_queue, program.Kernel, 1, null, &global, &local, 0, null, null), $"{kernel.Method.Name} on {_device}");
+            buffers.Return(_queue);
+        }
+    }
+
+    // In ILGPU's order: the buffers of all views, then offset and length of each, then the struct of scalars.
+    private static void SetArguments<A>(nint kernel, HostBuffers buffers, ReadOnlySpan<HostArray> arrays, in A scalars) where A : unmanaged
+    {
+        uint index = 0;
+        for (int i = 0; i < arrays.Length; i++)
+        {
+            Set(kernel, index++, buffers[i].Buffer);
+        }
+        for (int i = 0; i < arrays.Length; i++)
+        {
+            Set(kernel, index++, new View { Offset = buffers[i].Offset, Length = arrays[i].Length });
+        }
+        Set(kernel, index, scalars);
+    }
+
+    private static void Set<V>(nint kernel, uint index, V value) where V : unmanaged =>
+        OpenClException.Check(clSetKernelArg(kernel, index, (nuint)sizeof(V), &value), nameof(clSetKernelArg));
+
+    private struct View
+    {
+        public int Offset;
+        public long Length;
+    }
+}

@@ -1,0 +1,37 @@
+using System.Text.RegularExpressions;
+
+namespace SailVit.Kernels.Backends.OpenCl;
+
+/// <summary>Corrects the OpenCL C that ILGPU 1.5.3 writes.</summary>
+internal static partial class OpenClSource
+{
+    // Functions of Builtin, which have no body.
+    private const string Builtins = "#define Fma fma\n#define Round rint\n";
+
+    /// <param name="source">As ILGPU wrote it.</param>
+    /// <param name="reassociate">Whether sums may be reordered. Only that, where build options would also flush subnormal
+    /// numbers and replace divisions; compilers that are not Clang's ignore it and are slower.</param>
+    public static string Correct(string source, bool reassociate)
+    {
+        // It leaves out the fence of local memory: a data race on every device.
+        source = Barrier().Replace(source, "barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE)");
+        // Views never point to local memory, and a pointer that may point anywhere is slow, and unknown to OpenCL 1.2.
+        source = source.Replace("typedef __generic ", "typedef global ", StringComparison.Ordinal);
+        // Asked for whether used or not; a device that lacks one refuses the program.
+        source = Pragma().Replace(source, "");
+        if (reassociate)
+        {
+            source = KernelBody().Replace(source, "$0\n#pragma clang fp reassociate(on)\n");
+        }
+        return Builtins + source;
+    }
+
+    [GeneratedRegex(@"\bwork_group_barrier\s*\(\s*CLK_GLOBAL_MEM_FENCE\s*\)")]
+    private static partial Regex Barrier();
+
+    [GeneratedRegex(@"^#pragma OPENCL EXTENSION .*$", RegexOptions.Multiline)]
+    private static partial Regex Pragma();
+
+    [GeneratedRegex(@"^kernel void [^{]*\{", RegexOptions.Multiline)]
+    private static partial Regex KernelBody();
+}

@@ -1,0 +1,53 @@
+using SailVit.Kernels.Backends.OpenCl;
+using SailVit.Kernels.Backends.Portable;
+using SailVit.Kernels.Ops.Norm;
+using Xunit;
+
+namespace SailVit.Kernels.Tests.OpenCl;
+
+/// <summary>What ILGPU writes, and what is made of it; needs no device.</summary>
+public sealed class OpenClSourceTests
+{
+    private static string Source(PortableKernel kernel) => OpenClSource.Correct(KernelCompiler.ToOpenCl(kernel).Source, kernel.Reassociates);
+
+    [Fact]
+    public void Barriers_FenceLocalMemory()
+    {
+        var source = Source(NormPortableForward<PortableF32, PortableF32, Centered, No, ManyLanes>.Kernel);
+        Assert.DoesNotContain("work_group_barrier", source, StringComparison.Ordinal);
+        Assert.Contains("barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE)", source, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void OneLane_HasNoBarrierAndNoLocalMemory()
+    {
+        var source = Source(NormPortableForward<PortableF32, PortableF32, Centered, No, OneLane>.Kernel);
+        Assert.DoesNotContain("barrier", source, StringComparison.Ordinal);
+        Assert.DoesNotContain("local float", source, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void NothingIsAskedOfADevice_ThatItMayLack()
+    {
+        PortableKernel[] kernels =
+        [
+            NormPortableForward<PortableF16, PortableF32, Centered, Yes, ManyLanes>.Kernel,
+            NormPortableBackward<PortableBf16, PortableF32, RootMeanSquare, Yes, ManyLanes>.Kernel,
+            SumPortable<PortableF16>.Kernel,
+        ];
+        foreach (var source in kernels.Select(Source))
+        {
+            Assert.DoesNotContain("double", source, StringComparison.Ordinal);
+            Assert.DoesNotContain("half", source, StringComparison.Ordinal);
+            Assert.DoesNotContain("#pragma OPENCL EXTENSION", source, StringComparison.Ordinal);
+            Assert.DoesNotContain("__generic", source, StringComparison.Ordinal);
+        }
+    }
+
+    [Fact]
+    public void Sums_AreReorderedOnlyWhereAsked()
+    {
+        Assert.Contains("#pragma clang fp reassociate(on)", Source(NormPortableForward<PortableF32, PortableF32, Centered, No, OneLane>.Kernel), StringComparison.Ordinal);
+        Assert.DoesNotContain("#pragma clang", Source(SumPortable<PortableF32>.Kernel), StringComparison.Ordinal);
+    }
+}
