@@ -79,6 +79,9 @@ public sealed class AdaLrs
     /// <summary>What it remembers.</summary>
     public AdaLrsState State { get; private set; }
 
+    /// <summary>Whether another rate is being tried, which may have to be given back.</summary>
+    public bool InTrial => State.Factor != State.Before;
+
     private double Up => Math.Max(Math.Pow(_options.Decay, State.Trials) * _options.Alpha, 1);
 
     private double Down => 1 / Math.Max(Math.Pow(_options.Decay, State.Trials) * _options.Beta, 1);
@@ -99,8 +102,7 @@ public sealed class AdaLrs
             return AdaLrsAction.None;
         }
         double speed = -Slope(State.Losses);
-        bool trial = State.Factor != State.Before;
-        return trial && State.Speed is { } before ? Judge(speed, before) : Try(speed);
+        return InTrial && State.Speed is { } before ? Judge(speed, before) : Try(speed);
     }
 
     // The window just ended is the measure for the trial that begins.

@@ -4,7 +4,7 @@ using static TorchSharp.torch;
 
 namespace SailVit.Model.Training;
 
-/// <summary>Keeps a batch whose loss was not finite, for whoever looks for the cause.</summary>
+/// <summary>Keeps a batch of a step that was skipped, for whoever looks for the cause.</summary>
 internal static class BadBatch
 {
     public static void Save(string folder, string name, PackedBatch batch)

@@ -24,13 +24,7 @@ public sealed partial class Trainer
         _optimizer.Load(Part(tensors, ""), state.OptimizerSteps);
         CopyInto(_average?.Weights, Part(tensors, AveragePrefix));
         _search = _options.AdaLrs is { } search ? new(search, state.AdaLrs) : null;
-        DropSnapshot();
-        if (Part(tensors, SnapshotPrefix) is { Count: > 0 } snapshot && snapshot.Remove(SnapshotSteps, out var steps))
-        {
-            _snapshot = snapshot;
-            _snapshotSteps = (long)steps.item<double>();
-            steps.Dispose();
-        }
+        ResumeTrial(tensors);
         _data.RestoreState([.. states.Select(s => s.Data)]);
         set_rng_state(tensor(state.Random));
         (Step, BadSteps) = (state.Step, state.BadSteps);
@@ -39,6 +33,25 @@ public sealed partial class Trainer
             copied.Value.Dispose();
         }
         return true;
+    }
+
+    // What a trial that was running goes back to. Earlier versions kept the copy of an ended one, which nothing needs.
+    private void ResumeTrial(Dictionary<string, Tensor> tensors)
+    {
+        DropSnapshot();
+        if (_search is not { InTrial: true })
+        {
+            return;
+        }
+        var copy = Part(tensors, SnapshotPrefix);
+        if (State().Keys.Append(SnapshotSteps).FirstOrDefault(name => !copy.ContainsKey(name)) is { } missing)
+        {
+            throw new CheckpointException($"The checkpoint was written during a trial of a learning rate and has no {SnapshotPrefix}{missing} to go back to; an earlier version wrote it. Begin anew.");
+        }
+        copy.Remove(SnapshotSteps, out var steps);
+        _snapshotSteps = (long)steps!.item<double>();
+        steps.Dispose();
+        _snapshot = copy;
     }
 
     /// <summary>Writes a checkpoint of the run as it is now.</summary>

@@ -100,6 +100,44 @@ public sealed class TrainerTests : IDisposable
         AssertSame(whole, Train(Options("parts"), dtype));
     }
 
+    /// <summary>Earlier versions kept the copy when the trial had ended.</summary>
+    [Fact]
+    public void TheCopyOfATrialThatHadEnded_IsNotTakenUp()
+    {
+        using var scope = NewDisposeScope();
+        var options = Options("ended");
+        Train(options, stopAfter: 4);
+        Assert.NotEmpty(CopiesIn(options, 4));
+        string state = Path.Combine(options.Folder, "step-00000004", "replica-0.json"), text = File.ReadAllText(state);
+        Assert.Contains("\"factor\":3,\"before\":1,", text, StringComparison.Ordinal);
+        File.WriteAllText(state, text.Replace("\"before\":1,", "\"before\":3,", StringComparison.Ordinal));
+        Train(options, stopAfter: 5);
+        Assert.Empty(CopiesIn(options, 5));
+    }
+
+    /// <summary>Earlier versions did not copy the average; a rejected trial would have found that out later.</summary>
+    [Fact]
+    public void ATrialWithoutItsWholeCopy_IsRefused()
+    {
+        using var scope = NewDisposeScope();
+        var options = Options("average");
+        Train(options, stopAfter: 4);
+        string path = Path.Combine(options.Folder, "step-00000004", "replica-0.safetensors");
+        Dictionary<string, Tensor> tensors;
+        using (var file = SafetensorsFile.Open(path))
+        {
+            tensors = file.Tensors.Keys.Where(name => !name.StartsWith("snapshot.ema.", StringComparison.Ordinal)).ToDictionary(name => name, file.Read);
+        }
+        SafetensorsWriter.Write(path, tensors);
+        Assert.Contains("has no snapshot.ema.embedding to go back to", Assert.Throws<CheckpointException>(() => Train(options)).Message, StringComparison.Ordinal);
+    }
+
+    private static List<string> CopiesIn(TrainerOptions options, int step)
+    {
+        using var file = SafetensorsFile.Open(Path.Combine(options.Folder, $"step-{step:D8}", "replica-0.safetensors"));
+        return [.. file.Tensors.Keys.Where(name => name.StartsWith("snapshot.", StringComparison.Ordinal))];
+    }
+
     [Fact]
     public void AnUnfinishedCheckpoint_IsNotSeen()
     {
