@@ -25,17 +25,21 @@ public sealed class MpiTests : IDisposable
         BatchesPerStep = 4 / replicas,
         Folder = folder,
         CheckpointEvery = 6,
+        AverageDecay = 0.9,
+        AdaLrs = new(3, 3, 2, 0.8, 1e-3),
     };
 
-    /// <summary>Trains on batches rank, rank + count, …: together those of one process.</summary>
+    /// <summary>Trains on batches rank, rank + count, …: together those of one process. In step 1 the odd ranks have nothing to learn, in
+    /// step 2 nobody has; the checkpoint at step 6 lies in a trial of AdaLRS.</summary>
     internal static Dictionary<string, Tensor> Train(string folder, IReplicas replicas, bool shard, ScalarType dtype = ScalarType.Float32, Action<StepReport>? report = null)
     {
         using var model = new ToyModel(dtype) { Noise = false };
         using var optimizer = new MasterAdamW([new("toy", [("embedding", model.Embedding), ("head", model.Head)], 0.02, 0.01)], shards: shard ? replicas : null);
-        using var source = new ToySource(replicas.Count, replicas.Rank);
+        using var source = new ToySource(replicas.Count, replicas.Rank) { Unlearned = [5, 7, 8, 9, 10, 11] };
         using var trainer = new Trainer(Options(folder, replicas.Count), model.Loss, optimizer, source, replicas);
         trainer.Resume();
         Assert.True(trainer.Run(report));
+        Assert.Equal(1, trainer.BadSteps);
         return new() { ["embedding"] = model.Embedding.detach().clone(), ["head"] = model.Head.detach().clone() };
     }
 
