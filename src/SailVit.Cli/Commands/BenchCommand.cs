@@ -110,17 +110,17 @@ internal static class BenchCommand
         return command;
     }
 
-    private static Command Training() => Step("training", "Training steps of multimodal models, everything trained, with AdamW, and their peak memory.", TrainingBench.Cases);
+    private static Command Training() => Step("training", "Training steps of multimodal models, everything trained, with AdamW, and their peak memory.", TrainingBench.Cases, TimingOptions.Step);
 
-    private static Command Loss() => Step("loss", "Head and loss of a language model of 152k tokens, and what they take above weights and hidden states.", HeadLossBench.Cases);
+    private static Command Loss() => Step("loss", "Head and loss of a language model of 152k tokens, and what they take above weights and hidden states.", HeadLossBench.Cases, TimingOptions.Model);
 
-    private static Command Step(string name, string description, Func<ScalarType, IEnumerable<BenchCase>> cases)
+    private static Command Step(string name, string description, Func<ScalarType, IEnumerable<BenchCase>> cases, TimingOptions full)
     {
         var command = new Command(name, description) { DType, Quick, JsonFile, Record, Results };
         command.SetAction(result =>
         {
             var chosen = cases(result.GetValue(DType) ?? ScalarType.Float32).ToList();
-            var timing = result.GetValue(Quick) ? TimingOptions.QuickModel : TimingOptions.Step;
+            var timing = result.GetValue(Quick) ? TimingOptions.QuickModel : full;
             return Run(result, name, timing, (limits, t, progress) => BenchRunner.Run(chosen, limits, t, progress).Select(row => PeakMemory.AddTo(row, row.Op)));
         });
         return command;

@@ -72,7 +72,7 @@ internal readonly unsafe struct AttentionForward(AttentionProblem problem, Atten
             }
             for (int j = 0; j < keys; j += AttentionScores.ValueDepth)
             {
-                    GemmTiles.Run<S, V>(new(scores + j, KeyBlock, 1), rows, v.Block(0, key + j), Math.Min(AttentionScores.ValueDepth, keys - j), p.Width, sums, step, add: key + j > 0);
+                GemmTiles.Run<S, V>(new(scores + j, KeyBlock, 1), rows, v.Block(0, key + j), Math.Min(AttentionScores.ValueDepth, keys - j), p.Width, sums, step, add: key + j > 0);
             }
         }
         output.Finish<S, V>(p, b, h, first, rows, sums, step, max, total);
