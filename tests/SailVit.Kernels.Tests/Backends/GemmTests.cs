@@ -1,6 +1,7 @@
 using SailVit.Kernels.Backends.Cpu;
 using SailVit.Kernels.Backends.Cpu.Gemm;
 using SailVit.Kernels.Interop;
+using SailVit.Kernels.Ops.Linear;
 using SailVit.Testing;
 using TorchSharp;
 using Xunit;
@@ -107,6 +108,49 @@ public sealed unsafe class GemmTests
             inPlace.Check($"{rows} rows, {m} x {n}");
             Assert.True(Bits.Same(packed.ToTensor(m, n), inPlace.ToTensor(m, n)), $"{rows} rows, {m} x {n}");
             WithinRounding($"{rows} rows, {m} x {n}", inPlace.ToTensor(m, n), a.to(float64).t(), b.to(float64));
+        }
+    }
+
+    // Strips or rows per thread (rows against 2 K, B of 512 KiB, A of 8 MiB), sums in the output or in scratch (16 and 512 columns),
+    // blocks of K, no K. Sums of small integers are exact.
+    [Theory]
+    [MemberData(nameof(Widths))]
+    public void PlainProducts_OnBothSidesOfEveryThreshold_AreExact(SimdWidth width)
+    {
+        using var forced = Cpu.Use(width);
+        foreach (var (rows, depth, columns) in ((long, long, long)[])[(7, 0, 80), (3, 1, 16), (1, 97, 64), (49, 129, 17), (512, 256, 512), (513, 256, 512), (513, 256, 528), (2048, 1024, 16), (2049, 1024, 16), (700, 50, 79), (343, 97, 80)])
+        {
+            using var scope = NewDisposeScope();
+            Tensor a = randint(-3, 4, [rows, depth]).to(float32), b = randint(-3, 4, [depth, columns]).to(float32);
+            using var left = new TensorMatrix(a);
+            using var right = new TensorMatrix(b);
+            using var canary = new Canary(rows * columns, float32, misalignment: 4);
+            Gemm.Run(new LeftRows(left.View), rows, RightOperand.Of(right.View), new LinearEpilogue<F32, Identity> { Output = canary.Pointer, Columns = columns });
+            var name = $"[{rows}, {depth}] x [{depth}, {columns}]";
+            canary.Check(name);
+            Assert.True(canary.ToTensor(rows, columns).to(float64).eq(a.to(float64).matmul(b.to(float64))).all().item<bool>(), name);
+        }
+    }
+
+    [Fact]
+    public void ThreadsThatAreMany_AllGetWork()
+    {
+        int threads = get_num_threads();
+        try
+        {
+            set_num_threads(16);
+            foreach (long rows in (long[])[400, 600, 700, 4000])
+            {
+                long block = Gemm.BlockRows(rows, new PackedMatrix(null, 128, 128));
+                Assert.InRange((rows + block - 1) / block * 2, 16, long.MaxValue);
+            }
+            static MatrixView Rows(long columns) => new(null, DType.Float32, 2048, columns, columns, 1);
+            Assert.True(Gemm.TakesInPlace(Rows(352), Rows(128)));
+            Assert.False(Gemm.TakesInPlace(Rows(8), Rows(1024)));
+        }
+        finally
+        {
+            set_num_threads(threads);
         }
     }
 

@@ -97,7 +97,6 @@ internal readonly unsafe struct AttentionBackward : ICpuKernel
         var gradOutput = Gradients.GradOutput.Matrix(b, sequence.FirstQuery, h, n, p.Width);
         var output = Gradients.Output.Matrix(b, sequence.FirstQuery, h, n, p.Width);
         float* outputRow = scratch.Scores;
-        bool oneBlock = sequence.Keys <= Math.Min(KeyBlock, Gradients.ChunkKeys) && !GradBias.SharedByKeys;
         for (long i = 0; i < n; i++)
         {
             var row = scratch.Grads + (i * step);
@@ -114,7 +113,7 @@ internal readonly unsafe struct AttentionBackward : ICpuKernel
                 continue;
             }
             gradOutput.CopyRow<S, V>(i, 0, p.Width, row);
-            if (oneBlock)
+            if (IsOneBlock(sequence, i) && !GradBias.SharedByKeys)
             {
                 continue;
             }
@@ -124,6 +123,9 @@ internal readonly unsafe struct AttentionBackward : ICpuKernel
         }
         new Span<float>(scratch.GradQ, checked((int)(n * step))).Clear();
     }
+
+    // Whether the first block of keys holds all that a query attends to. A chunk is never shorter than a block.
+    private bool IsOneBlock(in Sequence sequence, long i) => _problem.VisibleKeys(sequence.Keys, i + 1) <= KeyBlock;
 
     private readonly ref struct Tile
     {
@@ -184,7 +186,7 @@ internal readonly unsafe struct AttentionBackward : ICpuKernel
             S.Store(scores + j, S.Fma(power, high, S.Mul(power, low)));
         }
         // Δ = Σ_j P∘dP as well, and better: the rounding of dP then cancels where few keys have all the weight.
-        bool allKeys = key == 0 && _problem.VisibleKeys(_problem.Sequences[t.B].Keys, i + 1) <= t.Keys;
+        bool allKeys = key == 0 && IsOneBlock(_problem.Sequences[t.B], i);
         V delta = S.Create(allKeys ? AttentionScores.Dot<S, V>(scores, slopes, t.Keys) : s.Deltas[i]), lseGrad = S.Create(s.LseGrads[i]);
         for (int j = 0; j < t.Keys; j += S.Width)
         {

@@ -3,7 +3,7 @@ namespace SailVit.Kernels.Backends.Cpu.Gemm;
 /// <summary>What happens to finished sums: bias, activation, storing. Fused, since the sums are still in the first cache.</summary>
 internal unsafe interface IEpilogue
 {
-    /// <summary>Where rows from this one on will be stored; default for nowhere known.</summary>
+    /// <summary>Where rows from this one on will be stored, and what will be added to them read; default for nowhere known.</summary>
     /// <param name="row">First row of the block.</param>
     /// <param name="column">First column of the strip.</param>
     /// <param name="matrix">0, or 1 for the second of a pair, whose sums are made after the first's.</param>

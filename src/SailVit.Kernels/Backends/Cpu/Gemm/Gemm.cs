@@ -2,8 +2,8 @@ namespace SailVit.Kernels.Backends.Cpu.Gemm;
 
 /// <summary>Matrix products C = A·B in float32 arithmetic, with fused epilogues.</summary>
 /// <remarks>
-/// Work items are (block of rows, strip of 64 columns). Sums over K are made in blocks of fixed length, each in
-/// registers and then added in order, so the result does not depend on the number of threads.
+/// Work items are (block of rows, strip of 64 columns), or a tile's rows where nothing is packed. Sums over K are made in blocks of
+/// fixed length, each in registers and then added in order, so the result does not depend on the number of threads.
 /// </remarks>
 internal static unsafe class Gemm
 {
@@ -83,8 +83,7 @@ internal static unsafe class Gemm
     /// <summary>C = Aᵀ·B of two matrices in memory.</summary>
     public static void RunTransposed<E>(MatrixView left, MatrixView right, E epilogue) where E : unmanaged, IEpilogue
     {
-        bool wholePanels = right.Columns is > 0 and <= InPlaceColumns && right.Columns % PackedMatrix.PanelColumns == 0;
-        if (left.IsFloat32Rows && right.IsFloat32Rows && wholePanels && left.Columns <= InPlaceColumns && left.Rows > 0)
+        if (TakesInPlace(left, right))
         {
             var kernel = new InPlaceKernel<E>(left, right, DepthBlock(right.Columns, left.Rows), epilogue);
             CpuBackend.Run(kernel, kernel.Items, 1);
@@ -102,13 +101,15 @@ internal static unsafe class Gemm
     }
 
     /// <summary>Rows of A per item where threads have rows of their own: as many blocks for each of them, if B stays in the second cache
-    /// and need not be read by few.</summary>
+    /// and need not be read by few; the smallest blocks where threads would otherwise have no work.</summary>
     public static long BlockRows(long rows, PackedMatrix right)
     {
         long block = BlockRows(rows, right.Depth), threads = CpuBackend.Threads;
-        long blocks = ((rows + block - 1) / block) + threads - 1;
-        long even = TileRows(rows, blocks - (blocks % threads));
-        return IsCached(right.Depth, right.Columns, right.Matrices) && even >= LeastBlockRows ? even : block;
+        long blocks = (rows + block - 1) / block, shared = blocks + threads - 1;
+        long even = TileRows(rows, shared - (shared % threads));
+        return IsCached(right.Depth, right.Columns, right.Matrices) && even >= LeastBlockRows ? even
+            : blocks * PackedMatrix.StripsOf(right.Columns) < threads ? Math.Min(block, LeastBlockRows)
+            : block;
     }
 
     /// <summary>Rows of A per item, a multiple of a tile's rows.</summary>
@@ -133,6 +134,20 @@ internal static unsafe class Gemm
         !left.IsInPlace
         || rows * right.Depth * sizeof(float) > StreamedBytes
         || (rows > 2 * right.Depth && IsCached(right.Depth, right.Columns, right.Matrices));
+
+    /// <summary>Whether Aᵀ·B is summed from rows where they lie: for whole panels of columns, and not where fewer threads would
+    /// have work than with a packed B (a C of few rows and many columns). The sums are the same.</summary>
+    public static bool TakesInPlace(MatrixView left, MatrixView right)
+    {
+        if (!left.IsFloat32Rows || !right.IsFloat32Rows || left.Rows == 0 || left.Columns is 0 or > InPlaceColumns
+            || right.Columns is 0 or > InPlaceColumns || right.Columns % PackedMatrix.PanelColumns != 0)
+        {
+            return false;
+        }
+        long block = BlockRows(left.Columns, left.Rows), packedItems = (left.Columns + block - 1) / block * PackedMatrix.StripsOf(right.Columns);
+        long tiles = (left.Columns + GemmTile.MaxRows - 1) / GemmTile.MaxRows;
+        return tiles >= Math.Min(packedItems, CpuBackend.Threads);
+    }
 
     private static bool IsCached(long depth, long columns, int matrices) => PackedMatrix.FloatsOf(depth, columns, matrices) * sizeof(float) <= CachedBytes;
 

@@ -21,10 +21,10 @@ internal readonly unsafe struct InPlaceKernel<E>(MatrixView left, MatrixView rig
     public void Run<S, V>(long begin, long end) where S : struct, ISimd<V> where V : unmanaged
     {
         int step = (int)(PackedMatrix.StripsOf(_right.Columns) * Strip);
-        long last = Math.Min(end * GemmTile.MaxRows, _left.Columns);
+        long first = begin * GemmTile.MaxRows, last = Math.Min(end * GemmTile.MaxRows, _left.Columns);
         long most = Math.Max(SumBytes / (step * sizeof(float)) / GemmTile.MaxRows, 1) * GemmTile.MaxRows;
-        using var lease = Workspace.Rent(Math.Min(most, last) * step * sizeof(float));
-        for (long row = begin * GemmTile.MaxRows; row < last; row += most)
+        using var lease = Workspace.Rent(Math.Min(most, last - first) * step * sizeof(float));
+        for (long row = first; row < last; row += most)
         {
             Rows<S, V>(row, Math.Min(most, last - row), lease.Floats, step);
         }
