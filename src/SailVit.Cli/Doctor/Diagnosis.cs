@@ -86,7 +86,9 @@ internal sealed record Diagnosis(IReadOnlyList<Finding> Findings, IReadOnlyList<
         try
         {
             using var accelerator = Kernels.Accelerator.Install();
-            return new("backends", "accelerator", $"can take over {Kernels.Accelerator.Installed} of unchanged models");
+            return new("backends", "accelerator", Dispatcher.Choice == BackendKind.OpenCl
+                ? "leaves unchanged models to libtorch: its kernels are the processor's"
+                : $"can take over {Kernels.Accelerator.Installed} of unchanged models");
         }
         catch (LibTorchException e)
         {

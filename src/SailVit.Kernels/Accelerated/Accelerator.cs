@@ -30,7 +30,7 @@ public enum AcceleratedOps
 /// <remarks>
 /// Modules, functions, TorchScript and libtorch's built-in gradients, second ones included, go on as before; the operators in
 /// <see cref="AcceleratedOps"/> are computed here where a kernel serves the call, and by libtorch otherwise (another dtype or
-/// device, few elements, an unusual layout). The bounds are rules, near which libtorch can be the faster one. An EventListener on <c>SailVit</c> sees which.
+/// device, few elements, an unusual layout, a thread that is told to use OpenCL). The bounds are rules, near which libtorch can be the faster one. An EventListener on <c>SailVit</c> sees which.
 /// It holds for the whole process, all threads. Each installation holds until it is disposed; an operator stays taken over
 /// as long as one that asked for it lives, in whatever order they end. Other threads may compute meanwhile: after the last
 /// one the kernels stay registered and hand every call on.

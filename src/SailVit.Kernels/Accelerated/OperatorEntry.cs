@@ -111,7 +111,8 @@ internal static unsafe class OperatorEntry
     {
         try
         {
-            bool served = TOperator.Serves(call);
+            // The kernels are the processor's.
+            bool served = !Dispatcher.UsesOpenCl && TOperator.Serves(call);
             Log<TOperator>(call, served ? "cpu" : "libtorch");
             if (!served)
             {

@@ -31,23 +31,16 @@ public static class Dispatcher
     private static readonly Lazy<IReadOnlyList<BackendKind>> Machine = new(() =>
         OpenClDevices.All.Count > 0 ? [BackendKind.Cpu, BackendKind.OpenCl] : [BackendKind.Cpu]);
 
-    [ThreadStatic]
-    private static BackendKind? _forced;
-
     /// <summary>The backends of this build that this machine can run.</summary>
     public static IReadOnlyList<BackendKind> Available => Machine.Value;
 
     /// <summary>What ops called from this thread are told to use.</summary>
-    public static BackendKind Choice => _forced ?? FromEnvironment.Value;
+    public static BackendKind Choice => (BackendKind?)ForcedBackend.OfThread ?? FromEnvironment.Value;
 
-    /// <summary>Uses one backend for the ops called from this thread until the result is disposed.</summary>
+    /// <summary>Uses one backend for the ops called from this thread until the result is disposed. Gradients of these ops are
+    /// computed there too, whenever they are asked for.</summary>
     /// <exception cref="PlatformNotSupportedException">This build or machine lacks it.</exception>
-    public static IDisposable Use(BackendKind backend)
-    {
-        var scope = new Scope(_forced);
-        _forced = Require(backend, nameof(backend));
-        return scope;
-    }
+    public static IDisposable Use(BackendKind backend) => ForcedBackend.Use((int)Require(backend, nameof(backend)));
 
     /// <summary>Reads a backend's name; null or empty is <see cref="BackendKind.Auto"/>.</summary>
     /// <exception cref="PlatformNotSupportedException">No such name, or this build or machine lacks the backend.</exception>
@@ -89,9 +82,4 @@ public static class Dispatcher
     private static BackendKind Require(BackendKind backend, string name) => backend is BackendKind.Auto or BackendKind.Cpu || Available.Contains(backend)
         ? backend
         : throw new PlatformNotSupportedException($"The backend {name} was asked for, but this build and machine offer {string.Join(", ", Available)}.");
-
-    private sealed class Scope(BackendKind? previous) : IDisposable
-    {
-        public void Dispose() => _forced = previous;
-    }
 }

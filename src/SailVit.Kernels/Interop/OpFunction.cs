@@ -15,6 +15,7 @@ namespace SailVit.Kernels.Interop;
 /// TorchSharp keeps saved tensors as long as the graph: they are released after backward, as builtin nodes do;
 /// TorchSharp unpins its list of non-differentiable outputs before libtorch reads it: such outputs never go through it;
 /// libtorch would clone a leaf's gradient whose wrapper still exists: a view hands it over without a copy;
+/// backward runs on the backend of forward, wherever it is called (<see cref="ForcedBackend"/>): saved statistics are that backend's;
 /// raw kernels are not differentiable, so double backward would be silently wrong: it raises;
 /// wrappers of saved tensors and returned gradients are disposed on whichever thread the engine runs.
 /// </remarks>
@@ -159,6 +160,7 @@ internal abstract class OpFunction<TSelf, TState> : autograd.MultiTensorFunction
         {
             return new Tensor?[call.Inputs.Length];
         }
+        using var backend = ForcedBackend.Use(call.Backend);
         using var scope = NewDisposeScope();
         var needed = Array.ConvertAll(call.Inputs, i => i.Needed);
         var gradients = Op.Backward(call.State, [.. ctx.get_saved_variables()], grads, needed);
@@ -179,6 +181,9 @@ internal abstract class OpFunction<TSelf, TState> : autograd.MultiTensorFunction
         private bool[] _differentiable = [];
 
         public TState State { get; } = state;
+
+        /// <summary>What the caller of forward was told to use.</summary>
+        public int? Backend { get; } = ForcedBackend.OfThread;
 
         public InputInfo[] Inputs { get; } = Array.ConvertAll(inputs, InputInfo.Of);
 

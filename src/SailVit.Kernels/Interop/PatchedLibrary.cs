@@ -25,7 +25,7 @@ internal static class PatchedLibrary
         foreach (var folder in folders)
         {
             var copy = Path.Combine(folder, name);
-            if (TryWrite(copy, bytes, out var failure) && LibTorchLoader.TryLoad(copy, out failure))
+            if (UserCache.TryWrite(copy, bytes, out var failure) && LibTorchLoader.TryLoad(copy, out failure))
             {
                 return copy;
             }
@@ -40,43 +40,9 @@ internal static class PatchedLibrary
     internal static IEnumerable<string> CacheFolders(string library)
     {
         yield return Path.GetDirectoryName(Path.GetFullPath(library))!;
-        if (Environment.GetEnvironmentVariable("XDG_CACHE_HOME") is { Length: > 0 } cache)
+        if (UserCache.Folder("native") is { } cache)
         {
-            yield return Path.Combine(cache, "sailvit", "native");
-        }
-        else if (Environment.GetFolderPath(Environment.SpecialFolder.UserProfile) is { Length: > 0 } home)
-        {
-            yield return Path.Combine(home, ".cache", "sailvit", "native");
-        }
-    }
-
-    /// <summary>Writes beside, then renames: another process that starts at the same moment sees a whole file or none.</summary>
-    internal static bool TryWrite(string path, byte[] bytes, out string failure)
-    {
-        failure = "";
-        var temporary = $"{path}.{Environment.ProcessId}.{Guid.NewGuid():N}.tmp";
-        try
-        {
-            if (File.Exists(path) && File.ReadAllBytes(path).AsSpan().SequenceEqual(bytes))
-            {
-                return true;
-            }
-            Directory.CreateDirectory(Path.GetDirectoryName(path)!);
-            try
-            {
-                File.WriteAllBytes(temporary, bytes);
-                File.Move(temporary, path, overwrite: true);
-                return true;
-            }
-            finally
-            {
-                File.Delete(temporary);
-            }
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            failure = e.Message;
-            return false;
+            yield return cache;
         }
     }
 
@@ -89,7 +55,7 @@ internal static class PatchedLibrary
         {
             folder = Directory.CreateTempSubdirectory("sailvit-");
             var copy = Path.Combine(folder.FullName, name);
-            return TryWrite(copy, bytes, out _) && LibTorchLoader.TryLoad(copy, out _) ? copy : null;
+            return UserCache.TryWrite(copy, bytes, out _) && LibTorchLoader.TryLoad(copy, out _) ? copy : null;
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {

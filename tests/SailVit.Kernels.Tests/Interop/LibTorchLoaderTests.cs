@@ -93,7 +93,7 @@ public sealed class LibTorchLoaderTests : IDisposable
     {
         var path = Folder("copy.so");
         File.WriteAllText(path, "an interrupted write");
-        Assert.True(PatchedLibrary.TryWrite(path, [1, 2, 3], out _));
+        Assert.True(UserCache.TryWrite(path, [1, 2, 3], out _));
         Assert.Equal([1, 2, 3], File.ReadAllBytes(path));
         Assert.Single(_folder.GetFiles());
     }

@@ -76,7 +76,7 @@ public sealed unsafe class OpenClLaunchTests
     public void KernelThatTheDriverRefuses_ShowsItsLog_AndLeavesTheDeviceUsable()
     {
         using var device = new OnOpenCl();
-        var kernel = new PortableKernel(Refused);
+        var kernel = new PortableKernel(Refused, 1);
         for (int i = 0; i < 2; i++)
         {
             var e = Assert.Throws<OpenClException>(() => OpenClQueue.Of(OpenClDevices.Current).Program(kernel));

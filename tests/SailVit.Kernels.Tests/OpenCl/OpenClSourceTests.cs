@@ -8,7 +8,7 @@ namespace SailVit.Kernels.Tests.OpenCl;
 /// <summary>What ILGPU writes, and what is made of it; needs no device.</summary>
 public sealed class OpenClSourceTests
 {
-    private static string Source(PortableKernel kernel) => OpenClSource.Correct(KernelCompiler.ToOpenCl(kernel).Source, kernel.Reassociates);
+    private static string Source(PortableKernel kernel) => OpenClSource.Correct(KernelCompiler.ToOpenCl(kernel).Source, kernel);
 
     [Fact]
     public void Barriers_FenceLocalMemory()
@@ -42,6 +42,13 @@ public sealed class OpenClSourceTests
             Assert.DoesNotContain("#pragma OPENCL EXTENSION", source, StringComparison.Ordinal);
             Assert.DoesNotContain("__generic", source, StringComparison.Ordinal);
         }
+    }
+
+    [Fact]
+    public void GroupSize_IsKnownToTheCompiler()
+    {
+        Assert.Contains("kernel __attribute__((reqd_work_group_size(1, 1, 1))) void", Source(NormPortableForward<PortableF32, PortableF32, Centered, No, OneLane>.Kernel), StringComparison.Ordinal);
+        Assert.Contains("kernel __attribute__((reqd_work_group_size(128, 1, 1))) void", Source(NormPortableForward<PortableF32, PortableF32, Centered, No, ManyLanes>.Kernel), StringComparison.Ordinal);
     }
 
     [Fact]

@@ -30,16 +30,21 @@ internal sealed unsafe class HostBuffers : IDisposable
     /// <summary>Waits until the host sees what the kernel wrote.</summary>
     public void Return(nint queue)
     {
-        foreach (var buffer in _buffers)
+        try
         {
-            if (!buffer.IsWritten)
+            foreach (var buffer in _buffers.Where(b => b.IsWritten))
             {
-                continue;
+                int status;
+                void* mapped = clEnqueueMapBuffer(queue, buffer.Handle, 1, MapRead, 0, (nuint)buffer.Bytes, 0, null, null, &status);
+                OpenClException.Check(status, nameof(clEnqueueMapBuffer));
+                OpenClException.Check(clEnqueueUnmapMemObject(queue, buffer.Handle, mapped, 0, null, null), nameof(clEnqueueUnmapMemObject));
             }
-            int status;
-            void* mapped = clEnqueueMapBuffer(queue, buffer.Handle, 1, MapRead, 0, (nuint)buffer.Bytes, 0, null, null, &status);
-            OpenClException.Check(status, nameof(clEnqueueMapBuffer));
-            OpenClException.Check(clEnqueueUnmapMemObject(queue, buffer.Handle, mapped, 0, null, null), nameof(clEnqueueUnmapMemObject));
+        }
+        catch
+        {
+            // The kernel may still be running, and its memory goes back to libtorch.
+            _ = clFinish(queue);
+            throw;
         }
         OpenClException.Check(clFinish(queue), nameof(clFinish));
     }
@@ -69,7 +74,8 @@ internal sealed unsafe class HostBuffers : IDisposable
                 i++;
                 continue;
             }
-            var (start, end, written) = (arrays[order[i]].Data, arrays[order[i]].End, false);
+            // Offsets are counted in elements: a float may lie behind a 16-bit number.
+            var (start, end, written) = (arrays[order[i]].Data & -sizeof(float), arrays[order[i]].End, false);
             for (; i < order.Length && (arrays[order[i]].Data < end || arrays[order[i]].Length == 0); i++)
             {
                 var array = arrays[order[i]];

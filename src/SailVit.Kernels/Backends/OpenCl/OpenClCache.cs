@@ -15,17 +15,11 @@ internal sealed class OpenClCache
     /// <summary>Null where there is no folder for it.</summary>
     public string? FilePath { get; }
 
-    /// <summary>The user's cache folder, or null where there is none.</summary>
-    public static string? Folder =>
-        Environment.GetEnvironmentVariable("XDG_CACHE_HOME") is { Length: > 0 } cache ? Path.Combine(cache, "sailvit", "opencl")
-        : Environment.GetFolderPath(Environment.SpecialFolder.UserProfile) is { Length: > 0 } home ? Path.Combine(home, ".cache", "sailvit", "opencl")
-        : null;
-
     public static OpenClCache For(PortableKernel kernel, OpenClDevice device)
     {
         var key = string.Join('\n', kernel.Identity, KernelCompiler.Version, device.Platform, device.Name, device.Vendor, device.Version, device.DriverVersion);
         var name = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(key)))[..32];
-        return new(Folder is { } folder ? Path.Combine(folder, $"{name}.clbin") : null);
+        return new(UserCache.Folder("opencl") is { } folder ? Path.Combine(folder, $"{name}.clbin") : null);
     }
 
     public (string Name, byte[] Binary)? Read()
@@ -49,7 +43,7 @@ internal sealed class OpenClCache
         }
         byte[] text = Encoding.UTF8.GetBytes(name);
         byte[] content = [.. BitConverter.GetBytes(text.Length), .. text, .. binary];
-        PatchedLibrary.TryWrite(FilePath, [.. content, .. SHA256.HashData(content)], out _);
+        UserCache.TryWrite(FilePath, [.. content, .. SHA256.HashData(content)], out _);
     }
 
     private static (string Name, byte[] Binary)? Parse(byte[] file)

@@ -23,7 +23,7 @@ public sealed unsafe class OpenClDevice
         LocalMemory = (long)Number<ulong>(OpenClNative.LocalMemory);
         MaxGroupSize = (long)Number<nuint>(OpenClNative.MaxGroupSize);
         SharesMemory = Number<uint>(HostUnifiedMemory) != 0;
-        HasCompiler = Number<uint>(CompilerAvailable) != 0;
+        IsUsable = Number<uint>(Available) != 0 && Number<uint>(CompilerAvailable) != 0;
     }
 
     /// <summary>Its place in <see cref="OpenClDevices.All"/>.</summary>
@@ -74,7 +74,8 @@ public sealed unsafe class OpenClDevice
     /// <summary>Whether work-items of a subgroup can exchange values, by the Khronos or a vendor's extension.</summary>
     public bool HasSubgroups => Extensions.Contains("cl_khr_subgroups") || Extensions.Contains("cl_intel_subgroups");
 
-    internal bool HasCompiler { get; }
+    /// <summary>Whether it answers, and its driver compiles.</summary>
+    internal bool IsUsable { get; }
 
     internal HashSet<string> Extensions { get; }
 

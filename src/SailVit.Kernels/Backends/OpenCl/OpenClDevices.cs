@@ -53,10 +53,14 @@ public static unsafe class OpenClDevices
         {
             foreach (nint device in Handles((n, p, c) => clGetDeviceIDs(platform, AllDevices, n, p, c)))
             {
-                found.Add(new(found.Count, platform, device));
+                var described = new OpenClDevice(found.Count, platform, device);
+                if (described.IsUsable)
+                {
+                    found.Add(described);
+                }
             }
         }
-        return found.FindAll(d => d.HasCompiler);
+        return found;
     }
 
     private static nint[] Handles(Listing list)

@@ -19,6 +19,10 @@ internal static class OpenClMap
 
         public void Invoke<T>() where T : unmanaged, IPortableElement<T>
         {
+            if (_o.A.Count * _o.A.Width == 0)
+            {
+                return;
+            }
             switch (_o.B.Data != null, _o.C.Data != null, _o.Y.Data != null, _o.Z.Data != null)
             {
                 case (false, false, true, false):
@@ -37,8 +41,7 @@ internal static class OpenClMap
                     Run<T, MapShape<Yes, Yes, No, Yes>>();
                     break;
                 default:
-                    // No op has other operands, except where there is nothing to do.
-                    break;
+                    throw new InvalidOperationException($"{typeof(M).Name} has operands for which no kernel is written.");
             }
         }
 
@@ -47,7 +50,7 @@ internal static class OpenClMap
             long length = _o.A.Count * _o.A.Width;
             bool dense = Dense(_o.A) && Dense(_o.B) && Dense(_o.C) && Dense(_o.Y) && Dense(_o.Z);
             long width = dense ? DenseWidth : _o.A.Width;
-            long rows = width == 0 ? 0 : (length + width - 1) / width;
+            long rows = (length + width - 1) / width;
             ReadOnlySpan<HostArray> arrays =
             [
                 Read(_o.A, sizeof(T)), Read(_o.B, sizeof(T)), Read(_o.C, sizeof(T)), Read(_o.Y, sizeof(T)) with { IsWritten = true }, Read(_o.Z, sizeof(T)) with { IsWritten = true },

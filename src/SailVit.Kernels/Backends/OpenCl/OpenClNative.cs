@@ -24,16 +24,16 @@ internal static unsafe class OpenClNative
 
     public const ulong AllDevices = 0xFFFFFFFF, CpuDevice = 1 << 1;
 
-    public const ulong ReadWrite = 1 << 0, WriteOnly = 1 << 1, ReadOnly = 1 << 2, UseHostPointer = 1 << 3;
+    public const ulong ReadWrite = 1 << 0, ReadOnly = 1 << 2, UseHostPointer = 1 << 3;
 
     public const ulong MapRead = 1 << 0;
 
     public const uint
-        PlatformName = 0x0902, PlatformVersion = 0x0901,
-        DeviceType = 0x1000, ComputeUnits = 0x1002, MaxGroupSize = 0x1004, MaxAllocation = 0x1010, MemoryAlignmentBits = 0x1019,
-        GlobalMemory = 0x101F, LocalMemory = 0x1023, LocalMemoryType = 0x1022, Available = 0x1027, CompilerAvailable = 0x1028, DeviceName = 0x102B, DeviceVendor = 0x102C,
-        DriverVersion = 0x102D, DeviceVersion = 0x102F, Extensions = 0x1030, HostUnifiedMemory = 0x1035, CVersion = 0x103D, FloatVectorWidth = 0x103A,
-        ProgramBinarySizes = 0x1165, ProgramBinaries = 0x1166, BuildLog = 0x1183, KernelGroupSize = 0x11B0, KernelLocalMemory = 0x11B2;
+        PlatformName = 0x0902,
+        DeviceType = 0x1000, ComputeUnits = 0x1002, MaxGroupSize = 0x1004, MaxAllocation = 0x1010,
+        GlobalMemory = 0x101F, LocalMemory = 0x1023, Available = 0x1027, CompilerAvailable = 0x1028, DeviceName = 0x102B, DeviceVendor = 0x102C,
+        DriverVersion = 0x102D, DeviceVersion = 0x102F, Extensions = 0x1030, HostUnifiedMemory = 0x1035,
+        ProgramBinarySizes = 0x1165, ProgramBinaries = 0x1166, BuildLog = 0x1183;
 
     [DllImport(Library)] public static extern int clGetPlatformIDs(uint count, nint* platforms, uint* found);
     [DllImport(Library)] public static extern int clGetPlatformInfo(nint platform, uint name, nuint size, void* value, nuint* needed);
@@ -52,7 +52,6 @@ internal static unsafe class OpenClNative
 
     [DllImport(Library)] public static extern nint clCreateKernel(nint program, byte* name, int* status);
     [DllImport(Library)] public static extern int clSetKernelArg(nint kernel, uint index, nuint size, void* value);
-    [DllImport(Library)] public static extern int clGetKernelWorkGroupInfo(nint kernel, nint device, uint name, nuint size, void* value, nuint* needed);
 
     [DllImport(Library)] public static extern nint clCreateBuffer(nint context, ulong flags, nuint size, void* host, int* status);
     [DllImport(Library)] public static extern int clReleaseMemObject(nint buffer);

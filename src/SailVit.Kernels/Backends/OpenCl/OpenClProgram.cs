@@ -6,25 +6,28 @@ namespace SailVit.Kernels.Backends.OpenCl;
 
 /// <summary>A kernel built for one device.</summary>
 /// <param name="Kernel">cl_kernel; its arguments are shared by all threads, so that a launch holds the device's lock.</param>
-/// <param name="MaxGroupSize">Largest work-group that the device runs of it.</param>
-internal sealed record OpenClProgram(nint Kernel, long MaxGroupSize)
+internal sealed record OpenClProgram(nint Kernel)
 {
     private const string Options = "-cl-std=CL1.2";
 
     /// <summary>From the cache on disk, or compiled and put there.</summary>
     public static OpenClProgram Build(PortableKernel kernel, OpenClDevice device, nint context)
     {
+        if (kernel.GroupSize > device.MaxGroupSize)
+        {
+            throw new OpenClException($"{device} runs work-groups of at most {device.MaxGroupSize}; {kernel.Name} needs {kernel.GroupSize}. Choose another device with {OpenClDevices.DeviceVariable}.");
+        }
         var cache = OpenClCache.For(kernel, device);
         if (cache.Read() is { } entry && TryLoad(entry.Binary, entry.Name, device, context) is { } cached)
         {
             return cached;
         }
         var (source, name) = KernelCompiler.ToOpenCl(kernel);
-        nint program = Compile(OpenClSource.Correct(source, kernel.Reassociates), kernel, device, context);
+        nint program = Compile(OpenClSource.Correct(source, kernel), kernel, device, context);
         try
         {
             cache.Write(name, Binary(program));
-            return Create(program, name, device);
+            return Create(program, name);
         }
         finally
         {
@@ -48,7 +51,7 @@ internal sealed record OpenClProgram(nint Kernel, long MaxGroupSize)
         {
             var log = Log(program, device);
             _ = clReleaseProgram(program);
-            throw new OpenClException($"{device} cannot build {kernel.Method.DeclaringType?.Name}.{kernel.Method.Name}: {OpenClException.Describe(status)} Its log:\n{log}");
+            throw new OpenClException($"{device} cannot build {kernel.Name}: {OpenClException.Describe(status)} Its log:\n{log}");
         }
         return program;
     }
@@ -71,7 +74,7 @@ internal sealed record OpenClProgram(nint Kernel, long MaxGroupSize)
         try
         {
             // Another driver of the same name and version may refuse it: compiled anew then.
-            return Build(program, device) == 0 ? Create(program, name, device) : null;
+            return Build(program, device) == 0 ? Create(program, name) : null;
         }
         finally
         {
@@ -88,7 +91,7 @@ internal sealed record OpenClProgram(nint Kernel, long MaxGroupSize)
         }
     }
 
-    private static unsafe OpenClProgram Create(nint program, string name, OpenClDevice device)
+    private static unsafe OpenClProgram Create(nint program, string name)
     {
         int status;
         nint kernel;
@@ -97,9 +100,7 @@ internal sealed record OpenClProgram(nint Kernel, long MaxGroupSize)
             kernel = clCreateKernel(program, text, &status);
         }
         OpenClException.Check(status, nameof(clCreateKernel));
-        nuint size;
-        OpenClException.Check(clGetKernelWorkGroupInfo(kernel, device.Handle, KernelGroupSize, (nuint)sizeof(nuint), &size, null), nameof(clGetKernelWorkGroupInfo));
-        return new(kernel, (long)size);
+        return new(kernel);
     }
 
     private static unsafe string Log(nint program, OpenClDevice device)

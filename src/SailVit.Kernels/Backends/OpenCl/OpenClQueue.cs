@@ -48,19 +48,20 @@ internal sealed unsafe class OpenClQueue
     }
 
     /// <summary>Runs a kernel on host arrays and waits for it.</summary>
-    public void Run<A>(PortableKernel kernel, long groups, int lanes, ReadOnlySpan<HostArray> arrays, in A scalars) where A : unmanaged
+    public void Run<A>(PortableKernel kernel, long groups, ReadOnlySpan<HostArray> arrays, in A scalars) where A : unmanaged
     {
-        var program = Program(kernel);
-        if (lanes > program.MaxGroupSize)
+        if (groups > int.MaxValue)
         {
-            throw new OpenClException($"{_device} runs work-groups of at most {program.MaxGroupSize}, {kernel.Method.Name} needs {lanes}.");
+            // A kernel counts them in 32 bits: later rows would be written in front of the first.
+            throw new OpenClException($"{kernel.Name} of {groups} rows or blocks has more than OpenCL kernels count ({int.MaxValue}); use smaller batches.");
         }
+        var program = Program(kernel);
         using var buffers = new HostBuffers(_context, _device, arrays);
         lock (_launch)
         {
             SetArguments(program.Kernel, buffers, arrays, scalars);
-            nuint global = checked((nuint)(groups * lanes)), local = (nuint)lanes;
-            OpenClException.Check(clEnqueueNDRangeKernel(_queue, program.Kernel, 1, null, &global, &local, 0, null, null), $"{kernel.Method.Name} on {_device}");
+            nuint global = (nuint)(groups * kernel.GroupSize), local = (nuint)kernel.GroupSize;
+            OpenClException.Check(clEnqueueNDRangeKernel(_queue, program.Kernel, 1, null, &global, &local, 0, null, null), $"{kernel.Name} on {_device}");
             buffers.Return(_queue);
         }
     }

@@ -27,8 +27,7 @@ internal static class OpenClRows
         {
             return;
         }
-        bool many = UsesManyLanes;
-        OpenClQueue.Of(OpenClDevices.Current).Run(many ? manyLanes : oneLane, rows, many ? ManyLanes.Count : OneLane.Count, arrays, scalars);
+        OpenClQueue.Of(OpenClDevices.Current).Run(UsesManyLanes ? manyLanes : oneLane, rows, arrays, scalars);
     }
 
     private sealed class Scope(bool? previous) : IDisposable

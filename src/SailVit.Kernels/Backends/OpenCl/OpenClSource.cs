@@ -1,4 +1,5 @@
 using System.Text.RegularExpressions;
+using SailVit.Kernels.Backends.Portable;
 
 namespace SailVit.Kernels.Backends.OpenCl;
 
@@ -9,9 +10,8 @@ internal static partial class OpenClSource
     private const string Builtins = "#define Fma fma\n#define Round rint\n";
 
     /// <param name="source">As ILGPU wrote it.</param>
-    /// <param name="reassociate">Whether sums may be reordered. Only that, where build options would also flush subnormal
-    /// numbers and replace divisions; compilers that are not Clang's ignore it and are slower.</param>
-    public static string Correct(string source, bool reassociate)
+    /// <param name="kernel">What it is of.</param>
+    public static string Correct(string source, PortableKernel kernel)
     {
         // It leaves out the fence of local memory: a data race on every device.
         source = Barrier().Replace(source, "barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE)");
@@ -19,8 +19,12 @@ internal static partial class OpenClSource
         source = source.Replace("typedef __generic ", "typedef global ", StringComparison.Ordinal);
         // Asked for whether used or not; a device that lacks one refuses the program.
         source = Pragma().Replace(source, "");
-        if (reassociate)
+        // The driver's compiler plans registers and local memory for the one size that runs.
+        source = Entry().Replace(source, $"kernel __attribute__((reqd_work_group_size({kernel.GroupSize}, 1, 1))) void ");
+        if (kernel.Reassociates)
         {
+            // Only that, where build options would also flush subnormal numbers and replace divisions; compilers that are not
+            // Clang's ignore it and are slower.
             source = KernelBody().Replace(source, "$0\n#pragma clang fp reassociate(on)\n");
         }
         return Builtins + source;
@@ -32,6 +36,9 @@ internal static partial class OpenClSource
     [GeneratedRegex(@"^#pragma OPENCL EXTENSION .*$", RegexOptions.Multiline)]
     private static partial Regex Pragma();
 
-    [GeneratedRegex(@"^kernel void [^{]*\{", RegexOptions.Multiline)]
+    [GeneratedRegex(@"^kernel void ", RegexOptions.Multiline)]
+    private static partial Regex Entry();
+
+    [GeneratedRegex(@"^kernel [^{]*\{", RegexOptions.Multiline)]
     private static partial Regex KernelBody();
 }

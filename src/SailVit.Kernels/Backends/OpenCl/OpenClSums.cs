@@ -21,7 +21,7 @@ internal static unsafe class OpenClSums
             HostArray[] arrays = [HostArray.Rows(partials, chunks, width, stride, sizeof(float)), HostArray.Write(result, width, sizeof(T))];
             var scalars = new SumScalars { Chunks = chunks, Stride = stride, Width = width };
             long groups = (width + SumPortable<T>.Columns - 1) / SumPortable<T>.Columns;
-            OpenClQueue.Of(OpenClDevices.Current).Run(SumPortable<T>.Kernel, groups, SumPortable<T>.Columns, arrays, scalars);
+            OpenClQueue.Of(OpenClDevices.Current).Run(SumPortable<T>.Kernel, groups, arrays, scalars);
         }
     }
 }

@@ -53,7 +53,7 @@ internal static class MapPortable<T, M, O, L>
     where L : unmanaged, ILanes
 {
     /// <summary>One per dtype, function, operands and number of lanes.</summary>
-    public static readonly PortableKernel Kernel = new(Run);
+    public static readonly PortableKernel Kernel = new(Run, L.Count);
 
     private static void Run(ArrayView<T> a, ArrayView<T> b, ArrayView<T> c, ArrayView<T> y, ArrayView<T> z, MapScalars s)
     {

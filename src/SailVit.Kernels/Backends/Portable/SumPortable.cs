@@ -19,7 +19,7 @@ internal static class SumPortable<T> where T : unmanaged, IPortableElement<T>
     public const int Columns = 64;
 
     /// <summary>One per dtype of the result.</summary>
-    public static readonly PortableKernel Kernel = new(Run);
+    public static readonly PortableKernel Kernel = new(Run, Columns);
 
     private static void Run(ArrayView<float> partials, ArrayView<T> result, SumScalars s)
     {

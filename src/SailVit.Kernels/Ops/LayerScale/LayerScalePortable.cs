@@ -25,7 +25,7 @@ internal static class LayerScalePortableForward<T, G, L>
     where L : unmanaged, ILanes
 {
     /// <summary>One per dtype and number of lanes.</summary>
-    public static readonly PortableKernel Kernel = new(Run);
+    public static readonly PortableKernel Kernel = new(Run, L.Count);
 
     private static void Run(ArrayView<T> residual, ArrayView<T> branch, ArrayView<float> gamma, ArrayView<float> keep, ArrayView<T> y, LayerScaleScalars a)
     {
@@ -47,7 +47,7 @@ internal static class LayerScalePortableBackward<T, G, L>
     where L : unmanaged, ILanes
 {
     /// <summary>One per dtype and number of lanes.</summary>
-    public static readonly PortableKernel Kernel = new(Run);
+    public static readonly PortableKernel Kernel = new(Run, L.Count);
 
     private static void Run(
         ArrayView<T> branch, ArrayView<T> dy, ArrayView<float> gamma, ArrayView<float> keep, ArrayView<T> dBranch, ArrayView<float> partials, LayerScaleScalars a)

@@ -1,5 +1,5 @@
-using SailVit.Kernels.Backends.Cpu.Gemm;
 using SailVit.Kernels.Backends.Cpu;
+using SailVit.Kernels.Backends.Cpu.Gemm;
 using SailVit.Kernels.Dispatch;
 using SailVit.Kernels.Interop;
 using SailVit.Kernels.Ops.Gelu;

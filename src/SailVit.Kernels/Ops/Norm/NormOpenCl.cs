@@ -8,7 +8,14 @@ namespace SailVit.Kernels.Ops.Norm;
 /// <summary>Launches the norms on the OpenCL device in use. T: type of x and y; R: type of the residual stream.</summary>
 internal static unsafe class NormOpenCl<N> where N : unmanaged, INormKind
 {
-    public static void Forward(in NormForwardArgs args, DType t, DType r) => PortableDispatch.For(t, new ForwardCall(args, r));
+    public static void Forward(in NormForwardArgs args, DType t, DType r)
+    {
+        if (args.Addend != null)
+        {
+            throw new NotSupportedException("The norms have no OpenCL kernel that adds positions; patch_embed, which does, runs on the CPU.");
+        }
+        PortableDispatch.For(t, new ForwardCall(args, r));
+    }
 
     public static void Backward(in NormBackwardArgs args, long chunks, DType t, DType r) => PortableDispatch.For(t, new BackwardCall(args, chunks, r));
 

@@ -26,7 +26,7 @@ internal static class NormPortableForward<T, R, N, A, L>
     where L : unmanaged, ILanes
 {
     /// <summary>One per dtype, norm and number of lanes.</summary>
-    public static readonly PortableKernel Kernel = new(Run, reassociate: L.Count == 1);
+    public static readonly PortableKernel Kernel = new(Run, L.Count, reassociate: L.Count == 1);
 
     /// <summary>Shapes as in <see cref="NormForwardArgs"/>; absent operands are empty.</summary>
     private static void Run(

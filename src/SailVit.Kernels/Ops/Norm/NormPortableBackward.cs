@@ -29,7 +29,7 @@ internal static class NormPortableBackward<T, R, N, A, L>
     where L : unmanaged, ILanes
 {
     /// <summary>One per dtype, norm and number of lanes.</summary>
-    public static readonly PortableKernel Kernel = new(Run, reassociate: L.Count == 1);
+    public static readonly PortableKernel Kernel = new(Run, L.Count, reassociate: L.Count == 1);
 
     /// <summary>Shapes as in <see cref="NormBackwardArgs"/>; absent operands are empty. Of a rounded sum, the statistics are written here.</summary>
     private static void Run(
@@ -108,7 +108,7 @@ internal static class NormPortableParameters<T, R, N, L>
     where L : unmanaged, ILanes
 {
     /// <summary>One per dtype, norm and number of lanes.</summary>
-    public static readonly PortableKernel Kernel = new(Run);
+    public static readonly PortableKernel Kernel = new(Run, L.Count);
 
     /// <summary>Channels of a work-group: the sums of a processor's block stay in its first cache.</summary>
     public static long Channels => L.Count == 1 ? 1024 : L.Count;
@@ -116,7 +116,7 @@ internal static class NormPortableParameters<T, R, N, L>
     /// <summary>partials: [Chunks, 2, Width], [Chunks, 1, Width] for RMSNorm.</summary>
     private static void Run(ArrayView<R> x, ArrayView<T> dy, ArrayView<float> statistics, ArrayView<float> partials, NormBackwardScalars a)
     {
-        long channels = L.Count == 1 ? 1024 : L.Count, blocks = (a.Width + channels - 1) / channels;
+        long channels = Channels, blocks = (a.Width + channels - 1) / channels;
         long chunk = Grid.IdxX / blocks, begin = Grid.IdxX % blocks * channels, end = Math.Min(a.Width, begin + channels);
         long gamma = chunk * a.Width * (N.Centers ? 2 : 1), beta = gamma + a.Width;
         for (long i = begin + Group.IdxX; i < end; i += L.Count)
