@@ -1,6 +1,6 @@
 namespace SailVit.Model.Data;
 
-/// <summary>Refuses data in Thrift's compact protocol that announce more elements than bytes are there.</summary>
+/// <summary>Refuses data in Thrift's compact protocol that announce more elements than bytes are there, or nest without end.</summary>
 /// <remarks>
 /// Parquet.Net passes over booleans and bytes in a list without reading them: 2³¹ of them, announced in six bytes, cost seconds.
 /// Source: thrift, doc/specs/thrift-compact-protocol.md.
@@ -9,13 +9,18 @@ namespace SailVit.Model.Data;
 /// <param name="end">Where the data end.</param>
 internal sealed class ThriftBounds(Stream stream, long end)
 {
+    // Parquet's own nest half a dozen; each level takes some of the stack, and running out of it would end the process.
+    private const int Deepest = 64;
+
+    private int _depth;
+
     private enum Type
     {
         Stop, True, False, Byte, I16, I32, I64, Double, Binary, List, Set, Map, Struct, Uuid,
     }
 
     /// <summary>Walks the struct.</summary>
-    /// <exception cref="InvalidDataException">A collection is larger than the data, or a type unknown.</exception>
+    /// <exception cref="InvalidDataException">A collection is larger than the data, a type unknown, or the nesting too deep.</exception>
     /// <exception cref="EndOfStreamException">The data end before the struct.</exception>
     public void Check()
     {
@@ -35,6 +40,10 @@ internal sealed class ThriftBounds(Stream stream, long end)
 
     private void Value(Type type)
     {
+        if (++_depth > Deepest)
+        {
+            throw new InvalidDataException($"it has values inside one another more than {Deepest} deep");
+        }
         switch (type)
         {
             case Type.True or Type.False or Type.Byte:
@@ -69,6 +78,7 @@ internal sealed class ThriftBounds(Stream stream, long end)
             default:
                 throw new InvalidDataException($"it has a value of an unknown type, {(int)type}");
         }
+        _depth--;
     }
 
     private void Elements(ulong count, params ReadOnlySpan<Type> types)

@@ -199,6 +199,19 @@ public sealed class ParquetSourceTests : IDisposable
         Assert.Contains("announces 2,147,483,647 elements in", Assert.Throws<DatasetException>(() => new ParquetSource("p", [_folder.Write("1.parquet", lists)])).Message, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData(0x1C)] // a field that is a struct, whose first field is a struct …
+    [InlineData(0x19)] // a list of one list of one list …
+    public async Task AFooterThatNestsWithoutEndIsRefused(byte level)
+    {
+        byte[] whole = await Bytes(new Caption { image = Jpeg(8, 8), caption = "A circle." });
+        byte[] deep = new byte[4_000_000];
+        Array.Fill(deep, level);
+        byte[] file = [.. whole[..^9], .. deep, 0, .. whole[^8..]];
+        BitConverter.TryWriteBytes(file.AsSpan(^8), BitConverter.ToInt32(whole.AsSpan(^8)) + deep.Length);
+        Assert.Contains("more than 64 deep", Assert.Throws<DatasetException>(() => new ParquetSource("p", [_folder.Write("1.parquet", file)])).Message, StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task RowsThatTheFooterDoesNotAgreeAboutAreRefused()
     {
