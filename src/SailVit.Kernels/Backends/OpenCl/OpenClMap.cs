@@ -7,9 +7,6 @@ namespace SailVit.Kernels.Backends.OpenCl;
 /// <summary>Runs an element-wise function over rows on the OpenCL device in use.</summary>
 internal static class OpenClMap
 {
-    // Operands without gaps are cut into rows of this many elements, however long their own are.
-    private const long DenseWidth = 4096;
-
     /// <summary>Applies <typeparamref name="M"/> to every element of A.</summary>
     public static void For<M>(in MapOperands o) where M : unmanaged, IElementMap => PortableDispatch.For(o.A.DType, new Call<M>(o));
 
@@ -48,8 +45,8 @@ internal static class OpenClMap
         private void Run<T, O>() where T : unmanaged, IPortableElement<T> where O : unmanaged, IMapShape
         {
             long length = _o.A.Count * _o.A.Width;
-            bool dense = Dense(_o.A) && Dense(_o.B) && Dense(_o.C) && Dense(_o.Y) && Dense(_o.Z);
-            long width = dense ? DenseWidth : _o.A.Width;
+            bool dense = _o.IsDense;
+            long width = dense ? MapOperands.DenseWidth : _o.A.Width;
             long rows = (length + width - 1) / width;
             ReadOnlySpan<HostArray> arrays =
             [
@@ -67,8 +64,6 @@ internal static class OpenClMap
             };
             OpenClRows.Run(MapPortable<T, M, O, OneLane>.Kernel, MapPortable<T, M, O, ManyLanes>.Kernel, rows, arrays, scalars);
         }
-
-        private static bool Dense(in Rows rows) => rows.Stride == rows.Width;
 
         private static HostArray Read(in Rows rows, int size) => HostArray.Rows(rows.Data, rows.Count, rows.Width, rows.Stride, size);
     }

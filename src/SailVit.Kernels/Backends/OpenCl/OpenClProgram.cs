@@ -32,7 +32,7 @@ internal sealed record OpenClProgram(nint Kernel)
         finally
         {
             // The kernel keeps what it needs.
-            OpenClException.Check(clReleaseProgram(program), nameof(clReleaseProgram));
+            _ = clReleaseProgram(program);
         }
     }
 

@@ -29,11 +29,6 @@ internal static class Lanes
 
     private const int Parts = 16;
 
-    /// <summary>0, where a loop over rows begins that has loops over channels inside.</summary>
-    /// <remarks>PoCL puts a barrier into loops that all work-items go through alike, which keeps those inside from becoming vectors;
-    /// of a single work-item's index it does not know that it is 0.</remarks>
-    public static int Zero<L>() where L : unmanaged, ILanes => L.Count == 1 ? Group.IdxX : 0;
-
     /// <summary>The sum of every lane's value, in each of them, always in the same order. All lanes must call it.</summary>
     /// <remarks>Two steps and no loop around a barrier, which PoCL takes ten seconds to compile.</remarks>
     public static float Sum<L>(float value) where L : unmanaged, ILanes

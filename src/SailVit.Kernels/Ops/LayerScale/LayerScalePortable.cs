@@ -60,7 +60,7 @@ internal static class LayerScalePortableBackward<T, G, L>
                 partials[partial + i] = 0;
             }
         }
-        long first = (Grid.IdxX * a.RowsPerChunk) + Lanes.Zero<L>(), stop = Math.Min(a.Rows, first + a.RowsPerChunk);
+        long first = Grid.IdxX * a.RowsPerChunk, stop = Math.Min(a.Rows, first + a.RowsPerChunk);
         for (long row = first; row < stop; row++)
         {
             long from = row * a.DyStride, other = row * a.BranchStride, to = row * a.Width;

@@ -55,7 +55,7 @@ internal static unsafe class LinearMath
         using (var b = Rows.Of(up, 1))
         using (var y = Rows.Of(result, 1))
         {
-            ElementwiseDispatch.Run<SwiGluForward>(new() { A = a, B = b, Y = y });
+            RowMap.For<SwiGluForward>(new() { A = a, B = b, Y = y });
         }
         if (keep)
         {
@@ -88,7 +88,7 @@ internal static unsafe class LinearMath
         using var c = Rows.Of(dy, 1);
         using var y = Rows.Of(dGate, 1);
         using var z = Rows.Of(dUp, 1);
-        ElementwiseDispatch.Run<SwiGluBackward>(new() { A = a, B = b, C = c, Y = y, Z = z });
+        RowMap.For<SwiGluBackward>(new() { A = a, B = b, C = c, Y = y, Z = z });
         return (dGate, dUp);
     }
 
@@ -155,12 +155,12 @@ internal static unsafe class LinearMath
 
     private readonly struct ActivationCall(Rows a, Rows b, Rows y) : IActivationCall
     {
-        public void Invoke<F>() where F : unmanaged, ISimdActivation => ElementwiseDispatch.Run<ActivationAndResidual<F>>(new() { A = a, B = b, Y = y });
+        public void Invoke<F>() where F : unmanaged, ISimdActivation => RowMap.For<ActivationAndResidual<F>>(new() { A = a, B = b, Y = y });
     }
 
     private readonly struct GradientCall(Rows a, Rows b, Rows y) : IActivationCall
     {
-        public void Invoke<F>() where F : unmanaged, ISimdActivation => ElementwiseDispatch.Run<ActivationBackward<F>>(new() { A = a, B = b, Y = y });
+        public void Invoke<F>() where F : unmanaged, ISimdActivation => RowMap.For<ActivationBackward<F>>(new() { A = a, B = b, Y = y });
     }
 
     private readonly struct ColumnSumCall(MatrixView x, Tensor result) : IElementCall

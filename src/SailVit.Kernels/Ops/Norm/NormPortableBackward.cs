@@ -127,7 +127,7 @@ internal static class NormPortableParameters<T, R, N, L>
                 partials[beta + i] = 0;
             }
         }
-        long first = (chunk * a.RowsPerChunk) + Lanes.Zero<L>(), stop = Math.Min(a.Rows, first + a.RowsPerChunk);
+        long first = chunk * a.RowsPerChunk, stop = Math.Min(a.Rows, first + a.RowsPerChunk);
         for (long row = first; row < stop; row++)
         {
             long xAt = row * a.XStride, dyAt = row * a.DyStride;

@@ -29,7 +29,7 @@ internal sealed unsafe partial class PatchEmbedMath
             using var a = Rows.Of(from, 1);
             using var b = Rows.Of(patchPositions, 1);
             using var y = Rows.Of(to, 1);
-            ElementwiseDispatch.Run<ActivationAndResidual<Identity>>(new() { A = a, B = b, Y = y });
+            RowMap.For<ActivationAndResidual<Identity>>(new() { A = a, B = b, Y = y });
         }
         if (classToken is not null)
         {
