@@ -72,7 +72,8 @@ public static class LinearDispatch
     internal static LinearPath For(DType dtype, long rows, bool packed, bool training = true)
     {
         var choice = Choice;
-        return choice != LinearPath.Auto ? choice
+        // A device has the own product only: paths are a matter of the processor.
+        return Dispatcher.UsesOpenCl ? LinearPath.Own : choice != LinearPath.Auto ? choice
             : rows > FewRows ? Rule(dtype).Path
             : !training && WideVectors ? LinearPath.Own
             : dtype == DType.Float32 && !packed ? LinearPath.LibTorch

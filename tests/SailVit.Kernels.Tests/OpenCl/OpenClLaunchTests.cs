@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using SailVit.Kernels.Backends.OpenCl;
 using SailVit.Kernels.Backends.Portable;
+using SailVit.Kernels.Interop;
 using SailVit.Testing;
 using TorchSharp;
 using Xunit;
@@ -25,7 +26,7 @@ public sealed unsafe class OpenClLaunchTests
             {
                 partials[i] = i;
             }
-            OpenClSums.Run(partials, Chunks, Width, result, SailVit.Kernels.Interop.DType.Float32, Width);
+            OpenClSums.Run(partials, DType.Float32, Chunks, Width, result, DType.Float32, Width);
             for (int i = 0; i < Width; i++)
             {
                 Assert.Equal(Enumerable.Range(0, Chunks).Sum(c => (c * Width) + i), result[i]);
@@ -96,7 +97,7 @@ public sealed unsafe class OpenClLaunchTests
     public void DamagedCacheFile_IsCompiledAnew()
     {
         using var device = new OnOpenCl();
-        var kernel = SumPortable<PortableF32>.Kernel;
+        var kernel = SumPortable<PortableF32, PortableF32, OneLane>.Kernel;
         _ = OpenClQueue.Of(OpenClDevices.Current).Program(kernel);
         var cache = OpenClCache.For(kernel, OpenClDevices.Current);
         if (cache.Read() is not { } entry)

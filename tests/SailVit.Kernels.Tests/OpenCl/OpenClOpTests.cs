@@ -38,3 +38,17 @@ public sealed class OpenClLayerScaleTests : LayerScaleTests, IDisposable
 
     public void Dispose() => _device.Dispose();
 }
+
+public sealed class OpenClLinearTests : LinearTests, IDisposable
+{
+    private readonly OnOpenCl _device = new();
+
+    public void Dispose() => _device.Dispose();
+}
+
+public sealed class OpenClPatchEmbedTests : PatchEmbedTests, IDisposable
+{
+    private readonly OnOpenCl _device = new();
+
+    public void Dispose() => _device.Dispose();
+}

@@ -7,7 +7,7 @@ using static TorchSharp.torch;
 
 namespace SailVit.Kernels.Tests.Ops;
 
-public sealed class LinearTests
+public class LinearTests
 {
     [Theory]
     [InlineData(ScalarType.Float32)]

@@ -8,7 +8,7 @@ using F = TorchSharp.torch.nn.functional;
 
 namespace SailVit.Kernels.Tests.Ops;
 
-public sealed class PatchEmbedTests
+public class PatchEmbedTests
 {
     private static readonly float[] Mean = [0.48f, 0.46f, 0.41f], Std = [0.27f, 0.26f, 0.28f];
 

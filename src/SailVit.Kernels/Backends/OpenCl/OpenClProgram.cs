@@ -8,7 +8,8 @@ namespace SailVit.Kernels.Backends.OpenCl;
 /// <param name="Kernel">cl_kernel; its arguments are shared by all threads, so that a launch holds the device's lock.</param>
 internal sealed record OpenClProgram(nint Kernel)
 {
-    private const string Options = "-cl-std=CL1.2";
+    // Without warnings, which PoCL counts on standard error.
+    private const string Options = "-cl-std=CL1.2 -w";
 
     /// <summary>From the cache on disk, or compiled and put there.</summary>
     public static OpenClProgram Build(PortableKernel kernel, OpenClDevice device, nint context)

@@ -6,8 +6,8 @@ namespace SailVit.Kernels.Backends.OpenCl;
 /// <summary>Corrects the OpenCL C that ILGPU 1.5.3 writes.</summary>
 internal static partial class OpenClSource
 {
-    // Functions of Builtin, which have no body.
-    private const string Builtins = "#define Fma fma\n#define Round rint\n";
+    // Functions of Builtin and Vector16, which have no body.
+    private const string Builtins = "#define Fma fma\n#define Round rint\n#define Splat(a) ((float16)(a))\n";
 
     /// <param name="source">As ILGPU wrote it.</param>
     /// <param name="kernel">What it is of.</param>
@@ -17,6 +17,7 @@ internal static partial class OpenClSource
         source = Barrier().Replace(source, "barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE)");
         // Views never point to local memory, and a pointer that may point anywhere is slow, and unknown to OpenCL 1.2.
         source = source.Replace("typedef __generic ", "typedef global ", StringComparison.Ordinal);
+        source = VectorStandIn().Replace(source, "float16");
         // Asked for whether used or not; a device that lacks one refuses the program.
         source = Pragma().Replace(source, "");
         // The driver's compiler plans registers and local memory for the one size that runs.
@@ -32,6 +33,10 @@ internal static partial class OpenClSource
 
     [GeneratedRegex(@"\bwork_group_barrier\s*\(\s*CLK_GLOBAL_MEM_FENCE\s*\)")]
     private static partial Regex Barrier();
+
+    // Vector16, as ILGPU takes it.
+    [GeneratedRegex(@"\bdouble\b")]
+    private static partial Regex VectorStandIn();
 
     [GeneratedRegex(@"^#pragma OPENCL EXTENSION .*$", RegexOptions.Multiline)]
     private static partial Regex Pragma();

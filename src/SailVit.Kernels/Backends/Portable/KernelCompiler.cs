@@ -25,6 +25,7 @@ internal static class KernelCompiler
         return (compiled.Source, compiled.Name);
     }
 
+    // Its doubles are no doubles: see Vector16.
     private static CLCapabilityContext Capabilities() =>
-        new(false, false, genericAddressSpace: true, int64_Atomics: false, false);
+        new(float16: false, float64: true, genericAddressSpace: true, int64_Atomics: false, subGroups: false);
 }

@@ -41,6 +41,16 @@ internal readonly struct PortableF16(ushort bits) : IPortableElement<PortableF16
     public static PortableF16 Write(float value) => new((ushort)ILGPU.Interop.FloatAsInt(F16.Narrow<PortableSimd, float>(value)));
 }
 
+/// <summary>Bytes 0 … 255: pixels. Never stored.</summary>
+internal readonly struct PortableU8(byte value) : IPortableElement<PortableU8>
+{
+    private readonly byte _value = value;
+
+    public static float Read(PortableU8 element) => element._value & 0xff;
+
+    public static PortableU8 Write(float value) => throw new NotSupportedException("Bytes are read only.");
+}
+
 /// <summary>A call that is generic over one storage type.</summary>
 internal interface IPortableCall
 {

@@ -2,36 +2,57 @@ using ILGPU;
 
 namespace SailVit.Kernels.Backends.Portable;
 
-/// <summary>Where the chunks' sums lie.</summary>
+/// <summary>Where the summands lie, in elements.</summary>
 internal struct SumScalars
 {
     public long Chunks;
 
-    /// <summary>Elements from one chunk's sums to the next.</summary>
+    /// <summary>From one chunk's summands to the next.</summary>
     public long Stride;
     public long Width;
+
+    /// <summary>From one of a chunk's summands to the next.</summary>
+    public long ColumnStride;
 }
 
-/// <summary>result[i] = Σ over chunks of partials[chunk · stride + i], in the order of the chunks: a work-item per column.</summary>
-internal static class SumPortable<T> where T : unmanaged, IPortableElement<T>
+/// <summary>result[i] = Σ over chunks of partials[chunk · stride + i], in the order of the chunks, with what each addition loses: where
+/// summands largely cancel, plain sums keep the rounding of the largest partial one.</summary>
+internal static class SumPortable<S, T, L>
+    where S : unmanaged, IPortableElement<S>
+    where T : unmanaged, IPortableElement<T>
+    where L : unmanaged, ILanes
 {
-    /// <summary>Columns of a work-group.</summary>
-    public const int Columns = 64;
+    /// <summary>One per dtype of summands and result, and number of lanes.</summary>
+    public static readonly PortableKernel Kernel = new(Run, L.Count);
 
-    /// <summary>One per dtype of the result.</summary>
-    public static readonly PortableKernel Kernel = new(Run, Columns);
+    /// <summary>Columns of a work-group: side by side in the vectors of a processor, or one for each lane.</summary>
+    public static long Columns => L.Count == 1 ? 64 : L.Count;
 
-    private static void Run(ArrayView<float> partials, ArrayView<T> result, SumScalars s)
+    private static void Run(ArrayView<S> partials, ArrayView<T> result, SumScalars s)
     {
-        long i = (Grid.IdxX * (long)Columns) + Group.IdxX;
-        if (i < s.Width)
+        int mine = (int)(Columns / L.Count);
+        long first = (Grid.IdxX * Columns) + (Group.IdxX * mine);
+        int count = (int)Math.Min(mine, s.Width - first);
+        var sums = LocalMemory.Allocate<float>(64);
+        var losses = LocalMemory.Allocate<float>(64);
+        for (int i = 0; i < count; i++)
         {
-            float sum = 0, lost = 0;
-            for (long chunk = 0; chunk < s.Chunks; chunk++)
+            sums[i] = 0;
+            losses[i] = 0;
+        }
+        for (long chunk = 0; chunk < s.Chunks; chunk++)
+        {
+            long at = (chunk * s.Stride) + (first * s.ColumnStride);
+            for (int i = 0; i < count; i++)
             {
-                sum = Builtin.Add(sum, partials[(chunk * s.Stride) + i], ref lost);
+                float lost = losses[i];
+                sums[i] = Builtin.Add(sums[i], S.Read(partials[at + (i * s.ColumnStride)]), ref lost);
+                losses[i] = lost;
             }
-            result[i] = T.Write(Builtin.Total(sum, lost));
+        }
+        for (int i = 0; i < count; i++)
+        {
+            result[first + i] = T.Write(Builtin.Total(sums[i], losses[i]));
         }
     }
 }

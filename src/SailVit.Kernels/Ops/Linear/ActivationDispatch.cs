@@ -1,12 +1,13 @@
 using System.Runtime.CompilerServices;
 using SailVit.Kernels.Backends.Cpu;
+using SailVit.Kernels.Backends.Portable;
 
 namespace SailVit.Kernels.Ops.Linear;
 
-/// <summary>A call that is generic over one activation.</summary>
+/// <summary>A call that is generic over one activation F. P: the same for devices.</summary>
 internal interface IActivationCall
 {
-    void Invoke<F>() where F : unmanaged, ISimdActivation;
+    void Invoke<F, P>() where F : unmanaged, ISimdActivation where P : unmanaged, ISimdActivation;
 }
 
 /// <summary>Turns the run-time choice into a type argument.</summary>
@@ -17,16 +18,16 @@ internal static class ActivationDispatch
         switch (activation)
         {
             case Activation.None:
-                call.Invoke<Identity>();
+                call.Invoke<Identity, Identity>();
                 break;
             case Activation.Gelu:
-                call.Invoke<GeluErf>();
+                call.Invoke<GeluErf, GeluErfPortable>();
                 break;
             case Activation.GeluTanh:
-                call.Invoke<GeluTanh>();
+                call.Invoke<GeluTanh, GeluTanh>();
                 break;
             case Activation.Silu:
-                call.Invoke<Silu>();
+                call.Invoke<Silu, Silu>();
                 break;
             default:
                 throw new ArgumentOutOfRangeException(nameof(activation), activation, "There is no such activation; use None, Gelu, GeluTanh or Silu.");

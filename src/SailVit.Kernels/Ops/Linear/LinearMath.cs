@@ -88,7 +88,7 @@ internal static unsafe class LinearMath
         using var c = Rows.Of(dy, 1);
         using var y = Rows.Of(dGate, 1);
         using var z = Rows.Of(dUp, 1);
-        RowMap.For<SwiGluBackward>(new() { A = a, B = b, C = c, Y = y, Z = z });
+        ElementwiseDispatch.Run<SwiGluBackward>(new() { A = a, B = b, C = c, Y = y, Z = z });
         return (dGate, dUp);
     }
 
@@ -142,6 +142,11 @@ internal static unsafe class LinearMath
     {
         var view = new TensorView(dy);
         var result = Allocate.Empty([view.Size(-1)], view.DType, view);
+        if (Dispatcher.UsesOpenCl)
+        {
+            LinearOpenCl.BiasGradient(dy, result);
+            return result;
+        }
         using var matrix = new TensorMatrix(dy);
         ElementDispatch.For(view.DType, new ColumnSumCall(matrix.View, result));
         return result;
@@ -155,12 +160,13 @@ internal static unsafe class LinearMath
 
     private readonly struct ActivationCall(Rows a, Rows b, Rows y) : IActivationCall
     {
-        public void Invoke<F>() where F : unmanaged, ISimdActivation => RowMap.For<ActivationAndResidual<F>>(new() { A = a, B = b, Y = y });
+        public void Invoke<F, P>() where F : unmanaged, ISimdActivation where P : unmanaged, ISimdActivation => RowMap.For<ActivationAndResidual<F>>(new() { A = a, B = b, Y = y });
     }
 
     private readonly struct GradientCall(Rows a, Rows b, Rows y) : IActivationCall
     {
-        public void Invoke<F>() where F : unmanaged, ISimdActivation => RowMap.For<ActivationBackward<F>>(new() { A = a, B = b, Y = y });
+        public void Invoke<F, P>() where F : unmanaged, ISimdActivation where P : unmanaged, ISimdActivation =>
+            ElementwiseDispatch.Run<ActivationBackward<F>, ActivationBackward<P>>(new() { A = a, B = b, Y = y });
     }
 
     private readonly struct ColumnSumCall(MatrixView x, Tensor result) : IElementCall

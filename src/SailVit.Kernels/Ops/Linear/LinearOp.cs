@@ -56,7 +56,6 @@ internal static class LinearOp
         {
             Check.Throw(nameof(activation), $"is {(int)activation}; it must be None, Gelu, GeluTanh or Silu.");
         }
-        Dispatcher.RequireCpu("linear");
         CheckVector(bias, x, w.Size(0));
         CheckResidual(residual, x, w.Size(0));
         bool training = LinearFunction.NeedsGraph(input, weight, bias, residual);
@@ -69,7 +68,6 @@ internal static class LinearOp
 
     private static Tensor RunSwiGlu(Tensor input, in TensorView x, Tensor gateWeight, Tensor upWeight, in TensorView w, PackedWeight? packed, Tensor? gate_bias, Tensor? up_bias)
     {
-        Dispatcher.RequireCpu("linear_swiglu");
         CheckVector(gate_bias, x, w.Size(0));
         CheckVector(up_bias, x, w.Size(0));
         bool training = LinearSwiGluFunction.NeedsGraph(input, gateWeight, upWeight, gate_bias, up_bias);
@@ -129,7 +127,7 @@ internal static class LinearOp
     {
         if (SailVitEventSource.Log.IsEnabled())
         {
-            SailVitEventSource.Log.Dispatched(op, path == LinearPath.Own ? "cpu" : "libtorch", $"{Check.Show(x.Sizes)} x {Check.Show(w.Sizes)} {x.DType}");
+            SailVitEventSource.Log.Dispatched(op, Dispatcher.UsesOpenCl ? "opencl" : path == LinearPath.Own ? "cpu" : "libtorch", $"{Check.Show(x.Sizes)} x {Check.Show(w.Sizes)} {x.DType}");
         }
     }
 }

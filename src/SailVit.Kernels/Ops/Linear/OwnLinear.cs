@@ -1,17 +1,23 @@
 using SailVit.Kernels.Backends.Cpu;
 using SailVit.Kernels.Backends.Cpu.Gemm;
+using SailVit.Kernels.Dispatch;
 using SailVit.Kernels.Interop;
 using static TorchSharp.torch;
 
 namespace SailVit.Kernels.Ops.Linear;
 
-/// <summary>The products of linear layers by the own kernel, on tensors of any strides. Outputs are row-major.</summary>
+/// <summary>The products of linear layers by the own kernels of the backend in use, on tensors of any strides. Outputs are row-major.</summary>
 internal static unsafe class OwnLinear
 {
     /// <summary>y = F(x·wᵀ + b) + residual; stores x·wᵀ + b as well where <paramref name="before"/> is given. Few rows read the
     /// weight as it is where no graph is recorded.</summary>
     public static void Forward(Tensor x, Tensor weight, PackedWeight? packed, Tensor? bias, Activation activation, Tensor? residual, Tensor? before, Tensor y, bool training = true)
     {
+        if (Dispatcher.UsesOpenCl)
+        {
+            LinearOpenCl.Forward(x, weight, packed, bias, activation, residual, before, y);
+            return;
+        }
         using var left = new TensorMatrix(x);
         using var w = new TensorMatrix(weight);
         using var added = residual is null ? default : new TensorMatrix(residual);
@@ -33,6 +39,11 @@ internal static unsafe class OwnLinear
     /// <summary>y = silu(x·gᵀ + bg)·(x·uᵀ + bu); stores both factors before the activation where <paramref name="gate"/> is given.</summary>
     public static void SwiGlu(Tensor x, Tensor gateWeight, Tensor upWeight, PackedWeight? packed, Tensor? gateBias, Tensor? upBias, Tensor? gate, Tensor? up, Tensor y)
     {
+        if (Dispatcher.UsesOpenCl)
+        {
+            LinearOpenCl.SwiGlu(x, gateWeight, upWeight, packed, gateBias, upBias, gate, up, y);
+            return;
+        }
         using var left = new TensorMatrix(x);
         using var g = new TensorMatrix(gateWeight);
         using var u = new TensorMatrix(upWeight);
@@ -56,6 +67,11 @@ internal static unsafe class OwnLinear
     /// <summary>dx = dy·w, or dx += dy·w.</summary>
     public static void InputGradient(Tensor dy, Tensor weight, Tensor dx, bool add)
     {
+        if (Dispatcher.UsesOpenCl)
+        {
+            LinearOpenCl.InputGradient(dy, weight, dx, add);
+            return;
+        }
         using var left = new TensorMatrix(dy);
         using var w = new TensorMatrix(weight);
         using var result = new TensorMatrix(dx);
@@ -71,6 +87,11 @@ internal static unsafe class OwnLinear
     /// <summary>dw = dyᵀ·x, or dw += dyᵀ·x.</summary>
     public static void WeightGradient(Tensor dy, Tensor x, Tensor dw, bool add = false)
     {
+        if (Dispatcher.UsesOpenCl)
+        {
+            LinearOpenCl.WeightGradient(dy, x, dw, add);
+            return;
+        }
         using var left = new TensorMatrix(dy);
         using var right = new TensorMatrix(x);
         using var result = new TensorMatrix(dw);
@@ -123,7 +144,7 @@ internal static unsafe class OwnLinear
 
         private readonly struct Typed<T>(ForwardCall call) : IActivationCall where T : unmanaged, IElement
         {
-            public void Invoke<F>() where F : unmanaged, ISimdActivation
+            public void Invoke<F, P>() where F : unmanaged, ISimdActivation where P : unmanaged, ISimdActivation
             {
                 var epilogue = new LinearEpilogue<T, F>
                 {

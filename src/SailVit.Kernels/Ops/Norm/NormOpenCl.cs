@@ -12,7 +12,7 @@ internal static unsafe class NormOpenCl<N> where N : unmanaged, INormKind
     {
         if (args.Addend != null)
         {
-            throw new NotSupportedException("The norms have no OpenCL kernel that adds positions; patch_embed, which does, runs on the CPU.");
+            throw new NotSupportedException("The norms have no OpenCL kernel that adds positions; patch_embed adds them in a pass of its own.");
         }
         PortableDispatch.For(t, new ForwardCall(args, r));
     }

@@ -24,7 +24,6 @@ internal static class PatchEmbedCheck
         Tensor pixels, Tensor weight, Tensor? bias, Tensor? normWeight, Tensor? normBias,
         PatchNorm norm, double eps, Tensor? position, Tensor? clsToken, float[]? mean, float[]? std)
     {
-        Dispatcher.RequireCpu("patch_embed");
         var x = Check.View(pixels);
         var w = Check.Float(weight);
         Pixels(x, w);

@@ -33,8 +33,7 @@ internal sealed unsafe partial class PatchEmbedMath
         }
         if (classToken is not null)
         {
-            using var rows = Rows.Of(position, int.MaxValue);
-            FillClassSlots(output, classToken, rows.Data);
+            FillClassSlots(output, classToken, position);
             product.Dispose();
         }
         return output;

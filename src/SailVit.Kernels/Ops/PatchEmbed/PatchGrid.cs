@@ -8,6 +8,9 @@ namespace SailVit.Kernels.Ops.PatchEmbed;
 /// order of a convolution's weight. The matrix is never made; rows are gathered as the product needs them.</summary>
 internal readonly unsafe struct PatchGrid
 {
+    /// <summary>Constants per channel: scale, its rest, shift, its rest.</summary>
+    public const int ChannelValues = 4;
+
     private readonly byte* _pixels;
     private readonly byte* _end;
     private readonly DType _dtype;
@@ -51,11 +54,52 @@ internal readonly unsafe struct PatchGrid
 
     public long GridWidth { get; }
 
+    public DType DType => _dtype;
+
+    public byte* Pixels => _pixels;
+
+    /// <summary>Elements from the first pixel to the last one, gaps included.</summary>
+    public long Extent => (_end - _pixels) / _dtype.Size();
+
+    /// <summary>What a device is told of the pixels.</summary>
+    public PatchScalars Scalars => new()
+    {
+        BatchStride = _batchStride,
+        ChannelStride = _channelStride,
+        RowStride = _rowStride,
+        ColumnStride = _columnStride,
+        Channels = Channels,
+        PatchHeight = PatchHeight,
+        PatchWidth = PatchWidth,
+        GridHeight = GridHeight,
+        GridWidth = GridWidth,
+    };
+
+    /// <summary>The same of pixels of this size that lie row-major.</summary>
+    public PatchScalars RowMajorScalars
+    {
+        get
+        {
+            long width = GridWidth * PatchWidth, plane = GridHeight * PatchHeight * width;
+            return Scalars with { BatchStride = Channels * plane, ChannelStride = plane, RowStride = width, ColumnStride = 1 };
+        }
+    }
+
     /// <summary>Patches of one image.</summary>
     public long Patches => GridHeight * GridWidth;
 
     /// <summary>Numbers of one patch: K.</summary>
     public long Depth => Channels * PatchHeight * PatchWidth;
+
+    /// <summary>[channels, <see cref="ChannelValues"/>].</summary>
+    public void WriteChannels(float* to)
+    {
+        for (long c = 0; c < Channels; c++)
+        {
+            (to[0], to[1], to[2], to[3]) = (_scale[c], _scaleRest[c], _shift[c], _shiftRest[c]);
+            to += ChannelValues;
+        }
+    }
 
     /// <summary>Numbers [k, k + count) of a patch as float32; overwrites up to <see cref="Backends.Cpu.Gemm.IRowSource.Slack"/> floats behind them.</summary>
     public void Gather<S, V>(long patch, long k, long count, float* to) where S : struct, ISimd<V> where V : unmanaged

@@ -151,8 +151,8 @@ internal static unsafe class Gemm
 
     private static bool IsCached(long depth, long columns, int matrices) => PackedMatrix.FloatsOf(depth, columns, matrices) * sizeof(float) <= CachedBytes;
 
-    // Depends on the shape only.
-    private static long DepthBlock(long columns, long depth) =>
+    /// <summary>How many products are summed before the sum is added to the others; depends on the shape only.</summary>
+    public static long DepthBlock(long columns, long depth) =>
         depth <= ShortestDepth ? DepthOfShortestBlock
         : columns <= PackedMatrix.PanelColumns || depth <= ShortDepth ? DepthOfShortBlock
         : DepthOfBlock;

@@ -1,0 +1,77 @@
+using ILGPU;
+
+namespace SailVit.Kernels.Backends.Portable;
+
+/// <summary>A matrix in memory, and where its panels go. "Lines" are the rows or columns that lie side by side in a panel.</summary>
+internal struct PackScalars
+{
+    /// <summary>Lines from the first one on.</summary>
+    public long Lines;
+    public long FirstLine;
+    public long Depth;
+    public long LineStride;
+    public long DepthStride;
+
+    /// <summary>Work-items per panel.</summary>
+    public long Chunks;
+    public long Panels;
+
+    /// <summary>See <see cref="ProductScalars.Matrices"/>; which of them this one is.</summary>
+    public int Matrices;
+    public int Matrix;
+}
+
+/// <summary>to[panel][k][line] = the matrix as float32, with zeros for lines that there are not. W: lines of a panel.</summary>
+internal static class PackPortable<T, W, L>
+    where T : unmanaged, IPortableElement<T>
+    where W : unmanaged, IPanel
+    where L : unmanaged, ILanes
+{
+    /// <summary>One per dtype, width and number of lanes.</summary>
+    public static readonly PortableKernel Kernel = new(Run, L.Count);
+
+    private static void Run(ArrayView<T> from, ArrayView<float> to, PackScalars s)
+    {
+        long item = (Grid.IdxX * (long)L.Count) + Group.IdxX;
+        long panel = item / s.Chunks;
+        if (panel >= s.Panels)
+        {
+            return;
+        }
+        long length = (s.Depth + s.Chunks - 1) / s.Chunks, k = item % s.Chunks * length, stop = Math.Min(s.Depth, k + length);
+        long line = panel * W.Width, count = Math.Min(W.Width, s.Lines - line);
+        long source = (s.FirstLine + line) * s.LineStride, result = Panel.Place(panel, s.Matrices, s.Matrix) * s.Depth * W.Width;
+        for (; k < stop; k++)
+        {
+            long at = source + (k * s.DepthStride), put = result + (k * W.Width);
+            if (count == W.Width)
+            {
+                for (int i = 0; i < W.Width; i++)
+                {
+                    to[put + i] = T.Read(from[at + (i * s.LineStride)]);
+                }
+            }
+            else
+            {
+                for (int i = 0; i < W.Width; i++)
+                {
+                    to[put + i] = i < count ? T.Read(from[at + (i * s.LineStride)]) : 0;
+                }
+            }
+        }
+    }
+}
+
+/// <summary>How panels are divided and where they lie.</summary>
+internal static class Panel
+{
+    /// <summary>Products of K that a work-item packs: enough that starting it does not count, not more than stay in the first cache.</summary>
+    public const long Depth = 256;
+
+    /// <summary>Where a panel of one of the matrices lies among those of all.</summary>
+    public static long Place(long panel, int matrices, int matrix)
+    {
+        const long PerStrip = Cpu.Gemm.PackedMatrix.PanelsPerStrip;
+        return ((((panel / PerStrip) * matrices) + matrix) * PerStrip) + (panel % PerStrip);
+    }
+}
