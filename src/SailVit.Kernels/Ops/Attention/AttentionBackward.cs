@@ -187,10 +187,16 @@ internal readonly unsafe struct AttentionBackward : ICpuKernel
         }
         // Δ = Σ_j P∘dP as well, and better: the rounding of dP then cancels where few keys have all the weight.
         bool allKeys = key == 0 && IsOneBlock(_problem.Sequences[t.B], i);
-        V delta = S.Create(allKeys ? AttentionScores.Dot<S, V>(scores, slopes, t.Keys) : s.Deltas[i]), lseGrad = S.Create(s.LseGrads[i]);
+        V delta = S.Create(allKeys ? AttentionScores.Dot<S, V>(scores, slopes, t.Keys) : s.Deltas[i]), lseGrad = S.Create(s.LseGrads[i]), sumOfSlopes = S.Zero;
         for (int j = 0; j < t.Keys; j += S.Width)
         {
-            S.Store(slopes + j, S.Mul(S.Load(scores + j), S.Add(S.Sub(S.Load(slopes + j), delta), lseGrad)));
+            var slope = S.Mul(S.Load(scores + j), S.Add(S.Sub(S.Load(slopes + j), delta), lseGrad));
+            S.Store(slopes + j, slope);
+            sumOfSlopes = S.Add(sumOfSlopes, slope);
+        }
+        if (S.AnyNaN(sumOfSlopes))
+        {
+            AttentionScores.ClearHidden<S, V>(_problem, slopes, t.B, t.H, i, key, t.Keys);
         }
         if (GradBias.SharedByKeys)
         {

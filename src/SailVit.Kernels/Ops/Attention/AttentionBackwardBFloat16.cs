@@ -130,6 +130,8 @@ internal readonly unsafe struct AttentionBackwardBFloat16 : ICpuKernel
             int none = _problem.Causal ? Math.Clamp(hidden + r, 0, QueryBlock) : 0;
             new Span<float>(s.Scores + (r * QueryBlock), none).Fill(float.NegativeInfinity);
             Row<S, V>(s, r, query);
+            // The gradient of a hidden score is 0; 0 · dP is not where the query's row is not finite.
+            new Span<float>(s.Slopes + (r * QueryBlock), none).Clear();
         }
         new Span<ushort>(s.Powers + (keys * QueryBlock), (KeyBlock - keys) * QueryBlock).Clear();
         new Span<float>(s.Slopes + (keys * QueryBlock), (KeyBlock - keys) * QueryBlock).Clear();

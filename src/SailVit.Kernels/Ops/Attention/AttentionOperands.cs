@@ -58,6 +58,8 @@ internal readonly struct RowStatistics(long batch, long head)
 /// <summary>Mask or bias by strides in elements, 0 where it is broadcast. Element (b, h, i, j).</summary>
 internal readonly unsafe struct MaskView
 {
+    private const uint NegativeInfinityBits = 0xFF800000;
+
     private readonly byte* _data;
     private readonly DType _dtype;
     private readonly long _batch;
@@ -93,7 +95,9 @@ internal readonly unsafe struct MaskView
             case DType.Bool:
                 for (int j = 0; j < keys; j++)
                 {
-                    scores[j] += _data[at + (j * _key)] != 0 ? 0 : float.NegativeInfinity;
+                    // Not by a sum: a hidden score may be infinite or NaN. Nor by a branch: masks may be random.
+                    uint kept = _data[at + (j * _key)] != 0 ? uint.MaxValue : 0;
+                    scores[j] = BitConverter.UInt32BitsToSingle((BitConverter.SingleToUInt32Bits(scores[j]) & kept) | (NegativeInfinityBits & ~kept));
                 }
                 break;
             case DType.Float32:

@@ -59,11 +59,33 @@ internal static unsafe class AttentionScores
         {
             p.Mask.AddTo<S, V>(scores, b, h, i, firstKey, keys, p.Magnitude);
         }
-        int visible = p.Causal ? (int)Math.Clamp(p.Sequences[b].KeysBefore + i + 1 - firstKey, 0, keys) : keys;
         int padded = (keys + S.Width - 1) & -S.Width;
-        for (int j = visible; j < padded; j++)
+        for (int j = Visible(p, b, i, firstKey, keys); j < padded; j++)
         {
             scores[j] = float.NegativeInfinity;
+        }
+    }
+
+    // Of a block of keys, how many lie before the diagonal.
+    private static int Visible(in AttentionProblem p, long b, long i, long firstKey, int keys) =>
+        p.Causal ? (int)Math.Clamp(p.Sequences[b].KeysBefore + i + 1 - firstKey, 0, keys) : keys;
+
+    /// <summary>Sets the gradient of hidden scores, which are constants, to 0 where 0 · dP is not: in rows that are not finite.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    public static void ClearHidden<S, V>(in AttentionProblem p, float* slopes, long b, long h, long i, long firstKey, int keys) where S : struct, ISimd<V> where V : unmanaged
+    {
+        int visible = Visible(p, b, i, firstKey, keys);
+        new Span<float>(slopes + visible, keys - visible).Clear();
+        if (!p.Mask.Exists || p.Mask.IsAdditive)
+        {
+            return;
+        }
+        float* hidden = stackalloc float[AttentionBackward.KeyBlock];
+        new Span<float>(hidden, AttentionBackward.KeyBlock).Clear();
+        p.Mask.AddTo<S, V>(hidden, b, h, i, firstKey, keys, 1);
+        for (int j = 0; j < visible; j++)
+        {
+            slopes[j] = hidden[j] < 0 ? 0 : slopes[j];
         }
     }
 
