@@ -67,6 +67,9 @@ public sealed record BenchCase
     /// <summary>The stock ops compared with.</summary>
     public required string Baseline { get; init; }
 
+    /// <summary>Whether our side runs on the processor whatever backend is in use.</summary>
+    public bool IsCpuOnly { get; init; }
+
     /// <summary>Allocates inputs and prepares both sides.</summary>
     public required Func<BenchPair> Create { get; init; }
 }

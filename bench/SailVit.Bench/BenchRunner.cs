@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Reflection;
 using SailVit.Bench.Measuring;
 using SailVit.Bench.Onnx;
+using SailVit.Kernels.Dispatch;
 using static TorchSharp.torch;
 
 namespace SailVit.Bench;
@@ -16,13 +17,14 @@ public readonly record struct BenchProgress(int Done, int Total, string Next, Ti
 /// <summary>Finds and runs op benchmarks.</summary>
 public static class BenchRunner
 {
-    /// <summary>All cases of all ops in this assembly, ops in alphabetical order.</summary>
+    /// <summary>All cases of all ops in this assembly that the backend in use has, ops in alphabetical order.</summary>
     public static IReadOnlyList<BenchCase> AllOps() =>
     [
         .. Assembly.GetExecutingAssembly().GetTypes()
             .Where(t => t is { IsClass: true, IsAbstract: false } && t.IsAssignableTo(typeof(IOpBench)))
             .OrderBy(t => t.Name, StringComparer.Ordinal)
-            .SelectMany(t => ((IOpBench)Activator.CreateInstance(t)!).Cases()),
+            .SelectMany(t => ((IOpBench)Activator.CreateInstance(t)!).Cases())
+            .Where(c => !c.IsCpuOnly || Dispatcher.Choice != BackendKind.OpenCl),
     ];
 
     /// <summary>Why there are no rows against ONNX Runtime; null where there are.</summary>
@@ -53,7 +55,7 @@ public static class BenchRunner
         ArgumentNullException.ThrowIfNull(c);
         ArgumentNullException.ThrowIfNull(limits);
         using var scope = NewDisposeScope();
-        using var pair = c.Create();
+        using var pair = DevicePair.Create(c);
         // Errors first: a wrong result is not worth timing, and both sides get their first call out of the way.
         var (error, baselineError) = pair.Errors();
         var timing = Timing.Interleaved(pair, options);
@@ -63,7 +65,7 @@ public static class BenchRunner
             Shape = c.Shape,
             DType = Names.Of(c.DType),
             Direction = Names.Of(c.Direction),
-            Backend = "cpu",
+            Backend = Dispatcher.Choice == BackendKind.OpenCl ? "opencl" : "cpu",
             Ms = timing.Ours.Median,
             Baseline = c.Baseline,
             BaselineMs = timing.Stock.Median,

@@ -2,6 +2,8 @@ using System.Reflection;
 using System.Runtime.InteropServices;
 using System.Text.RegularExpressions;
 using SailVit.Kernels.Backends.Cpu;
+using SailVit.Kernels.Backends.OpenCl;
+using SailVit.Kernels.Dispatch;
 using SailVit.Kernels.Interop;
 using TorchSharp;
 using static TorchSharp.torch;
@@ -35,6 +37,9 @@ public sealed partial record Machine
     /// <summary>This library.</summary>
     public required string SailVitVersion { get; init; }
 
+    /// <summary>The OpenCL device in use and its driver; null where our side runs on the processor.</summary>
+    public string? OpenClDevice { get; init; }
+
     /// <summary>Reads it from the running process.</summary>
     public static Machine Current() => new()
     {
@@ -46,6 +51,7 @@ public sealed partial record Machine
         TorchSharpVersion = Version(typeof(torch).Assembly),
         LibTorchVersion = PackageOf(LibTorch.Info.Folder),
         SailVitVersion = Version(typeof(Cpu).Assembly),
+        OpenClDevice = Dispatcher.Choice == BackendKind.OpenCl ? $"{OpenClDevices.Current}, {OpenClDevices.Current.DriverVersion}" : null,
     };
 
     /// <summary>Folder name of this machine's results: processor and threads.</summary>
@@ -60,6 +66,10 @@ public sealed partial record Machine
         yield return $"TorchSharp  {TorchSharpVersion}";
         yield return $"libtorch    {LibTorchVersion}";
         yield return $"SailVit     {SailVitVersion}";
+        if (OpenClDevice is not null)
+        {
+            yield return $"OpenCL      {OpenClDevice}";
+        }
     }
 
     private static string Version(Assembly assembly)

@@ -7,9 +7,6 @@ namespace SailVit.Bench.Onnx;
 /// <summary>Our inference against ONNX Runtime's.</summary>
 internal sealed class OnnxPair : BenchPair
 {
-    // Worker threads of either library spin for some milliseconds after their last work.
-    private static readonly TimeSpan SpinningEnds = TimeSpan.FromMilliseconds(20);
-
     private readonly Func<Tensor> _ours;
     private readonly Func<Tensor> _reference;
     private readonly OnnxSession _session;
@@ -31,7 +28,7 @@ internal sealed class OnnxPair : BenchPair
 
     public override Tensor[] Stock() => [_session.Run()];
 
-    public override void Settle() => Thread.Sleep(SpinningEnds);
+    public override void Settle() => Thread.Sleep(DevicePair.SpinningEnds);
 
     public override (double? Ours, double? Stock) Errors()
     {

@@ -20,6 +20,7 @@ internal sealed class AdamWBench : IOpBench
         // Parameter, gradient and both averages are read; all but the gradient are written.
         Work = Work.Elements(dtype, reads: 4, writes: 3, Count, Rows, Columns),
         Baseline = "torch.optim.AdamW",
+        IsCpuOnly = true,
         Create = () => new Pair(dtype),
     });
 

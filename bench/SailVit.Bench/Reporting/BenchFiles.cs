@@ -59,10 +59,11 @@ public static class BenchFiles
     {
         var target = Path.Combine(folder, machine.Slug);
         Directory.CreateDirectory(target);
-        string name = kind.Replace(" --dtype ", "-", StringComparison.Ordinal);
+        string name = kind.Replace(" --dtype ", "-", StringComparison.Ordinal).Replace(" --backend ", "-", StringComparison.Ordinal);
         Write(Path.Combine(target, $"{name}.json"), JsonSerializer.Serialize(rows, Json) + "\n");
         Write(Path.Combine(target, $"{name}.md"), markdown);
-        Write(Path.Combine(target, "versions.txt"), string.Join('\n', machine.Lines()) + "\n");
+        // Of the processor's rows: a device is named above its own.
+        Write(Path.Combine(target, "versions.txt"), string.Join('\n', (machine with { OpenClDevice = null }).Lines()) + "\n");
         return target;
     }
 

@@ -41,6 +41,8 @@ internal static class BenchCommand
         },
     };
 
+    private static readonly Option<string?> Backend = BackendOption.Create();
+
     private static readonly Option<bool> Quick = new("--quick") { Description = "Fewer samples: a look, not a record." };
 
     private static readonly Option<string?> JsonFile = JsonOption.Create("Write the rows to this file.");
@@ -69,9 +71,10 @@ internal static class BenchCommand
 
     private static Command Ops()
     {
-        var command = new Command("ops", "Every op, forward and forward + backward.") { Filter, DType, Quick, JsonFile, Record, Results };
+        var command = new Command("ops", "Every op, forward and forward + backward.") { Filter, DType, Backend, Quick, JsonFile, Record, Results };
         command.SetAction(result =>
         {
+            using var use = BackendOption.Use(result, Backend);
             var filter = new BenchFilter(result.GetValue(Filter), result.GetValue(DType));
             var cases = BenchRunner.AllOps().Where(filter.Takes).ToList();
             if (cases.Count == 0)
@@ -91,9 +94,10 @@ internal static class BenchCommand
             Description = $"Encoder: {string.Join(", ", EncoderPresets.Names)}. Weights are random, seeded.",
             DefaultValueFactory = _ => "sailvit-large",
         };
-        var command = new Command("model", "A whole encoder, batch 1: forward, and forward + backward + AdamW step with peak memory.") { name, Filter, DType, Quick, JsonFile, Record, Results };
+        var command = new Command("model", "A whole encoder, batch 1: forward, and forward + backward + AdamW step with peak memory.") { name, Filter, DType, Backend, Quick, JsonFile, Record, Results };
         command.SetAction(result =>
         {
+            using var use = BackendOption.Use(result, Backend);
             var model = result.GetValue(name)!;
             var config = EncoderPresets.Get(model);
             var filter = new BenchFilter(result.GetValue(Filter));
@@ -212,7 +216,7 @@ internal static class BenchCommand
         if (result.GetValue(Record))
         {
             // Under a name of its own: a run of one dtype must not take the place of a whole one's rows.
-            string name = result.GetValue(DType) is { } dtype ? $"{kind} --dtype {Names.Of(dtype)}" : kind;
+            string name = (result.GetValue(DType) is { } dtype ? $"{kind} --dtype {Names.Of(dtype)}" : kind) + (machine.OpenClDevice is null ? "" : " --backend opencl");
             AnsiConsole.WriteLine($"recorded in {BenchFiles.Record(result.GetValue(Results)!.FullName, name, rows, machine, limits)}");
         }
         return 0;

@@ -3,6 +3,7 @@ using System.Diagnostics;
 using System.Globalization;
 using SailVit.Bench;
 using SailVit.Bench.Models;
+using SailVit.Kernels.Dispatch;
 using SailVit.Model.Encoders;
 using static TorchSharp.torch;
 
@@ -18,7 +19,7 @@ internal static class PeakMemory
     /// <param name="row">The row.</param>
     /// <param name="what">An encoder, or the op of a bench that has a memory of its own.</param>
     public static BenchRow AddTo(BenchRow row, string what) => row.Direction == Names.Of(Direction.ForwardBackward)
-        ? row with { PeakMb = InChild(ModelBench.Side.Ours, what, row.DType), BaselinePeakMb = InChild(ModelBench.Side.Stock, what, row.DType) }
+        ? row with { PeakMb = InChild(ModelBench.Side.Ours, what, row), BaselinePeakMb = InChild(ModelBench.Side.Stock, what, row) }
         : row;
 
     /// <summary>What the child process runs: prints one number. Not for users.</summary>
@@ -40,7 +41,7 @@ internal static class PeakMemory
     private static double Measure(ModelBench.Side side, string what, ScalarType dtype) => TrainingBench.Peak(side, what, dtype)
         ?? (what == HeadLossBench.Op ? HeadLossBench.Peak(side, dtype) : ModelBench.PeakOfTraining(side, EncoderPresets.Get(what), dtype));
 
-    private static double InChild(ModelBench.Side side, string what, string dtype)
+    private static double InChild(ModelBench.Side side, string what, BenchRow row)
     {
         var host = Environment.ProcessPath ?? throw new InvalidOperationException("The path of the running program is unknown; run sailvit itself, not from memory.");
         var start = new ProcessStartInfo(host) { RedirectStandardOutput = true, RedirectStandardError = true };
@@ -48,10 +49,11 @@ internal static class PeakMemory
         {
             start.ArgumentList.Add(Environment.GetCommandLineArgs()[0]);
         }
-        foreach (var argument in (string[])["bench", Name, side.ToString(), what, dtype])
+        foreach (var argument in (string[])["bench", Name, side.ToString(), what, row.DType])
         {
             start.ArgumentList.Add(argument);
         }
+        start.Environment[Dispatcher.BackendVariable] = row.Backend;
         using var child = Process.Start(start) ?? throw new InvalidOperationException($"{host} could not be started.");
         var errors = child.StandardError.ReadToEndAsync();
         var output = child.StandardOutput.ReadToEnd();

@@ -29,7 +29,7 @@ internal sealed class EncoderOptions
 
     private readonly Option<string> _dtype = new("--dtype") { Description = "Storage of weights and features.", DefaultValueFactory = _ => "float32" };
 
-    private readonly Option<string?> _backend = new("--backend") { Description = "Force a backend: auto, cpu, cuda, opencl.", HelpName = "NAME" };
+    private readonly Option<string?> _backend = BackendOption.Create();
 
     public EncoderOptions() => _dtype.AcceptOnlyFromAmong("float32", "bfloat16");
 
@@ -47,8 +47,7 @@ internal sealed class EncoderOptions
     }
 
     /// <summary>Forces the backend until disposed; without the option, the environment's choice holds.</summary>
-    public IDisposable UseBackend(ParseResult result) =>
-        Dispatcher.Use(result.GetValue(_backend) is { } name ? Dispatcher.Parse(name) : Dispatcher.Choice);
+    public IDisposable UseBackend(ParseResult result) => BackendOption.Use(result, _backend);
 
     public ScalarType DType(ParseResult result) => result.GetValue(_dtype) == "bfloat16" ? ScalarType.BFloat16 : ScalarType.Float32;
 

@@ -55,12 +55,17 @@ public static class Dispatcher
 
     /// <summary>The backend that serves a tensor.</summary>
     /// <exception cref="ArgumentException">None does; the message says which there are.</exception>
-    internal static BackendKind For(in TensorView view, string name)
+    internal static unsafe BackendKind For(in TensorView view, string name)
     {
         // Tensors live in the host's memory for both.
         if (view.DeviceType == 0 && Choice is var choice and not BackendKind.Cuda)
         {
-            return choice == BackendKind.OpenCl ? BackendKind.OpenCl : BackendKind.Cpu;
+            if (choice == BackendKind.OpenCl)
+            {
+                return BackendKind.OpenCl;
+            }
+            return DeviceMemory.Current?.IsNewer((nint)view.Data) != true ? BackendKind.Cpu
+                : throw new InvalidOperationException($"{name} is newer on the OpenCL device than in the host's memory; call DeviceScope.Download first.");
         }
         throw new ArgumentException($"{name} is {view}; the backends of this build are {string.Join(", ", Available)}. Move it with .cpu().", name);
     }

@@ -161,6 +161,8 @@ internal abstract class OpFunction<TSelf, TState> : autograd.MultiTensorFunction
             return new Tensor?[call.Inputs.Length];
         }
         using var backend = ForcedBackend.Use(call.Backend);
+        // Gradients lie in the host's memory: the engine adds and hands them over there.
+        using var unheard = Allocate.Unheard();
         using var scope = NewDisposeScope();
         var needed = Array.ConvertAll(call.Inputs, i => i.Needed);
         var gradients = Op.Backward(call.State, [.. ctx.get_saved_variables()], grads, needed);

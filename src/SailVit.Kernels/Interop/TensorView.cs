@@ -172,6 +172,13 @@ internal readonly unsafe struct TensorView
 /// <summary>Tensors allocated by libtorch, so that its allocator and streams stay in charge.</summary>
 internal static unsafe class Allocate
 {
+    /// <summary>Told of each tensor that is allocated on this thread, if anybody is.</summary>
+    [ThreadStatic]
+    internal static Action<Tensor>? Listener;
+
+    /// <summary>Tells nobody until the result is disposed.</summary>
+    public static Silence Unheard() => new(Listener);
+
     /// <summary>A new uninitialised row-major tensor on the device of <paramref name="like"/>.</summary>
     public static Tensor Empty(ReadOnlySpan<long> sizes, DType dtype, in TensorView like) => Empty(sizes, dtype, like.DeviceType, like.DeviceIndex);
 
@@ -193,6 +200,18 @@ internal static unsafe class Allocate
                 throw new InsufficientMemoryException($"libtorch could not allocate a tensor of shape [{string.Join(", ", sizes.ToArray())}], {dtype}. Use a smaller batch or free tensors that are no longer needed.");
             }
         }
-        return Tensor.UnsafeCreateTensor(handle);
+        var tensor = Tensor.UnsafeCreateTensor(handle);
+        Listener?.Invoke(tensor);
+        return tensor;
+    }
+
+    /// <summary>While it lasts nobody is told.</summary>
+    public readonly ref struct Silence
+    {
+        private readonly Action<Tensor>? _listener;
+
+        public Silence(Action<Tensor>? listener) => (_listener, Listener) = (listener, null);
+
+        public void Dispose() => Listener = _listener;
     }
 }

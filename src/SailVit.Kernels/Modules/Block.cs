@@ -1,3 +1,4 @@
+using SailVit.Kernels.Dispatch;
 using SailVit.Kernels.Tensors;
 using TorchSharp;
 using TorchSharp.Modules;
@@ -84,11 +85,18 @@ public sealed class Block : Module<Tensor, Tensor>
     public Tensor forward(Tensor x, TokenPack? pack)
     {
         using var scope = NewDisposeScope();
+        long start = DeviceScope.Mark;
         var attention = pack is null ? _attn
             : _attn is Attention packed ? new PackedBranch(packed, pack)
             : throw new NotSupportedException($"{_attn.GetType().Name} cannot attend within a pack of sequences; use {nameof(Attention)}.");
         var afterAttention = Add(x, _norm1, attention, _ls1);
-        return Add(afterAttention, _norm2, _mlp, _ls2).MoveToOuterDisposeScope();
+        var result = Add(afterAttention, _norm2, _mlp, _ls2).MoveToOuterDisposeScope();
+        if (!is_grad_enabled())
+        {
+            // What was computed on the way need not stay on a device.
+            DeviceScope.Trim(start, result);
+        }
+        return result;
     }
 
     private Tensor Add(Tensor x, Module<Tensor, Tensor> norm, IResidualBranch branch, Parameter? scale) =>

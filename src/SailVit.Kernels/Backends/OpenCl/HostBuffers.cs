@@ -10,12 +10,12 @@ internal sealed unsafe class HostBuffers : IDisposable
     private readonly List<Wrapped> _buffers = [];
     private readonly (int Buffer, long Offset)[] _places;
 
-    public HostBuffers(nint context, OpenClDevice device, ReadOnlySpan<HostArray> arrays)
+    public HostBuffers(OpenClQueue queue, ReadOnlySpan<HostArray> arrays)
     {
         _places = new (int, long)[arrays.Length];
         try
         {
-            Wrap(context, device, arrays);
+            Wrap(queue, arrays);
         }
         catch
         {
@@ -27,12 +27,16 @@ internal sealed unsafe class HostBuffers : IDisposable
     /// <summary>The buffer that holds an array, 0 for an absent one, and the array's offset there in elements.</summary>
     public (nint Buffer, int Offset) this[int array] => _places[array].Buffer < 0 ? default : (_buffers[_places[array].Buffer].Handle, checked((int)_places[array].Offset));
 
-    /// <summary>Waits until the host sees what the kernel wrote.</summary>
+    /// <summary>Waits until the host sees what the kernel wrote; for nothing where all of it stays on the device.</summary>
     public void Return(nint queue)
     {
+        if (_buffers.TrueForAll(b => b.IsKept))
+        {
+            return;
+        }
         try
         {
-            foreach (var buffer in _buffers.Where(b => b.IsWritten))
+            foreach (var buffer in _buffers.Where(b => b is { IsWritten: true, IsKept: false }))
             {
                 int status;
                 void* mapped = clEnqueueMapBuffer(queue, buffer.Handle, 1, MapRead, 0, (nuint)buffer.Bytes, 0, null, null, &status);
@@ -51,15 +55,16 @@ internal sealed unsafe class HostBuffers : IDisposable
 
     public void Dispose()
     {
-        foreach (var buffer in _buffers)
+        foreach (var buffer in _buffers.Where(b => !b.IsKept))
         {
             _ = clReleaseMemObject(buffer.Handle);
         }
         _buffers.Clear();
     }
 
-    private void Wrap(nint context, OpenClDevice device, ReadOnlySpan<HostArray> arrays)
+    private void Wrap(OpenClQueue queue, ReadOnlySpan<HostArray> arrays)
     {
+        var memory = DeviceMemory.Of(queue);
         var order = new int[arrays.Length];
         var starts = new nint[arrays.Length];
         for (int i = 0; i < arrays.Length; i++)
@@ -75,31 +80,29 @@ internal sealed unsafe class HostBuffers : IDisposable
                 continue;
             }
             // Offsets are counted in elements: a float may lie behind a 16-bit number.
+            int first = i;
             var (start, end, written) = (arrays[order[i]].Data & -sizeof(float), arrays[order[i]].End, false);
             for (; i < order.Length && (arrays[order[i]].Data < end || arrays[order[i]].Length == 0); i++)
             {
                 var array = arrays[order[i]];
                 if (array.Length > 0)
                 {
-                    _places[order[i]] = (_buffers.Count, (array.Data - start) / array.ElementSize);
                     (end, written) = (array.End > end ? array.End : end, written | array.IsWritten);
                 }
             }
-            _buffers.Add(Create(context, device, start, end - start, written));
+            var kept = memory?.Take(start, end, written);
+            if (kept is null)
+            {
+                memory?.CountCrossing(end - start, written);
+            }
+            start = kept?.Start ?? start;
+            foreach (int one in order.AsSpan(first, i - first))
+            {
+                _places[one] = arrays[one].Length == 0 ? (-1, 0) : (_buffers.Count, (arrays[one].Data - start) / arrays[one].ElementSize);
+            }
+            _buffers.Add(new(kept?.Buffer ?? queue.CreateBuffer(end - start, start, written), end - start, written, kept is not null));
         }
     }
 
-    private static Wrapped Create(nint context, OpenClDevice device, nint start, long bytes, bool written)
-    {
-        if (bytes > device.MaxAllocation)
-        {
-            throw new OpenClException($"A tensor of {bytes / 1e6:f0} MB is larger than {device} can hold at once ({device.MaxAllocation / 1e6:f0} MB); use smaller batches.");
-        }
-        int status;
-        nint handle = clCreateBuffer(context, UseHostPointer | (written ? ReadWrite : ReadOnly), (nuint)bytes, (void*)start, &status);
-        OpenClException.Check(status, nameof(clCreateBuffer));
-        return new(handle, bytes, written);
-    }
-
-    private readonly record struct Wrapped(nint Handle, long Bytes, bool IsWritten);
+    private readonly record struct Wrapped(nint Handle, long Bytes, bool IsWritten, bool IsKept);
 }

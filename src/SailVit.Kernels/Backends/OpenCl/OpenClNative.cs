@@ -26,6 +26,8 @@ internal static unsafe class OpenClNative
 
     public const ulong ReadWrite = 1 << 0, ReadOnly = 1 << 2, UseHostPointer = 1 << 3;
 
+    public const uint Blocking = 1;
+
     public const ulong MapRead = 1 << 0;
 
     public const uint
@@ -55,6 +57,8 @@ internal static unsafe class OpenClNative
 
     [DllImport(Library)] public static extern nint clCreateBuffer(nint context, ulong flags, nuint size, void* host, int* status);
     [DllImport(Library)] public static extern int clReleaseMemObject(nint buffer);
+    [DllImport(Library)] public static extern int clEnqueueReadBuffer(nint queue, nint buffer, uint blocking, nuint offset, nuint size, void* to, uint waitCount, nint* wait, nint* done);
+    [DllImport(Library)] public static extern int clEnqueueWriteBuffer(nint queue, nint buffer, uint blocking, nuint offset, nuint size, void* from, uint waitCount, nint* wait, nint* done);
     [DllImport(Library)] public static extern void* clEnqueueMapBuffer(nint queue, nint buffer, uint blocking, ulong flags, nuint offset, nuint size, uint waitCount, nint* wait, nint* done, int* status);
     [DllImport(Library)] public static extern int clEnqueueUnmapMemObject(nint queue, nint buffer, void* mapped, uint waitCount, nint* wait, nint* done);
 

@@ -56,7 +56,7 @@ internal sealed unsafe class OpenClQueue
             throw new OpenClException($"{kernel.Name} of {groups} rows or blocks has more than OpenCL kernels count ({int.MaxValue}); use smaller batches.");
         }
         var program = Program(kernel);
-        using var buffers = new HostBuffers(_context, _device, arrays);
+        using var buffers = new HostBuffers(this, arrays);
         lock (_launch)
         {
             SetArguments(program.Kernel, buffers, arrays, scalars);
@@ -65,6 +65,29 @@ internal sealed unsafe class OpenClQueue
             buffers.Return(_queue);
         }
     }
+
+    /// <summary>A buffer in the device's memory, or over the host's from <paramref name="host"/> on.</summary>
+    /// <exception cref="OpenClException">The device lacks the memory.</exception>
+    public nint CreateBuffer(long bytes, nint host = 0, bool isWritten = true)
+    {
+        if (bytes > _device.MaxAllocation)
+        {
+            throw new OpenClException($"A tensor of {bytes / 1e6:f0} MB is larger than {_device} can hold at once ({_device.MaxAllocation / 1e6:f0} MB); use smaller batches.");
+        }
+        int status;
+        ulong flags = (isWritten ? ReadWrite : ReadOnly) | (host == 0 ? 0 : UseHostPointer);
+        nint handle = clCreateBuffer(_context, flags, (nuint)bytes, (void*)host, &status);
+        OpenClException.Check(status, nameof(clCreateBuffer));
+        return handle;
+    }
+
+    /// <summary>Copies host memory to a buffer.</summary>
+    public void Upload(nint buffer, nint from, long bytes) =>
+        OpenClException.Check(clEnqueueWriteBuffer(_queue, buffer, Blocking, 0, (nuint)bytes, (void*)from, 0, null, null), nameof(clEnqueueWriteBuffer));
+
+    /// <summary>Waits for the kernels before, and copies a buffer to the host.</summary>
+    public void Download(nint buffer, nint to, long bytes) =>
+        OpenClException.Check(clEnqueueReadBuffer(_queue, buffer, Blocking, 0, (nuint)bytes, (void*)to, 0, null, null), nameof(clEnqueueReadBuffer));
 
     // In ILGPU's order: the buffers of all views, then offset and length of each, then the struct of scalars.
     private static void SetArguments<A>(nint kernel, HostBuffers buffers, ReadOnlySpan<HostArray> arrays, in A scalars) where A : unmanaged

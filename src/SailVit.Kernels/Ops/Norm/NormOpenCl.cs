@@ -32,7 +32,7 @@ internal static unsafe class NormOpenCl<N> where N : unmanaged, INormKind
                     HostArray.Rows(a.X, a.Rows, a.Width, a.XStride, sizeof(T)),
                     HostArray.Rows(a.Residual, a.Rows, a.Width, a.ResidualStride, sizeof(R)),
                     HostArray.Read(a.Gamma, a.Width, sizeof(float)),
-                    HostArray.Read(a.Beta, a.Width, sizeof(float)),
+                    HostArray.Read(N.Centers ? a.Beta : null, a.Width, sizeof(float)),
                     HostArray.Write(a.Y, a.Rows * a.Width, sizeof(T)),
                     HostArray.Write(a.Sum, a.Rows * a.Width, sizeof(R)),
                     HostArray.Write(a.Statistics, a.Rows * RowStatistics.Count<N>(), sizeof(float)),

@@ -1,0 +1,27 @@
+using SailVit.Kernels.Dispatch;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace SailVit.Bench;
+
+/// <summary>A pair whose sides use different threads of one processor, or a device.</summary>
+/// <remarks>libtorch's threads spin for some milliseconds after their last work. A device that is this processor would share its
+/// cores with them, and be measured as half of itself.</remarks>
+internal sealed class DevicePair(BenchPair pair) : BenchPair
+{
+    /// <summary>How long worker threads may spin.</summary>
+    public static readonly TimeSpan SpinningEnds = TimeSpan.FromMilliseconds(20);
+
+    /// <summary>The pair of a case, as the backend in use needs it.</summary>
+    public static BenchPair Create(BenchCase c) => Dispatcher.Choice == BackendKind.OpenCl ? new DevicePair(c.Create()) : c.Create();
+
+    public override Tensor[] Ours() => pair.Ours();
+
+    public override Tensor[] Stock() => pair.Stock();
+
+    public override (double? Ours, double? Stock) Errors() => pair.Errors();
+
+    public override void Settle() => Thread.Sleep(SpinningEnds);
+
+    protected override void Dispose(bool disposing) => pair.Dispose();
+}
