@@ -39,7 +39,7 @@ internal sealed record OpSelfTest(string Op, long[][] Shapes, Func<Tensor[], Ten
     /// <summary>Those with kernels for OpenCL devices.</summary>
     public static IReadOnlySet<string> OnDevices { get; } = new HashSet<string>(StringComparer.Ordinal)
     {
-        "layer_norm", "rms_norm", "add_layer_norm", "add_rms_norm", "gelu", "silu", "swiglu", "layer_scale_add", "linear", "linear_swiglu", "patch_embed",
+        "layer_norm", "rms_norm", "add_layer_norm", "add_rms_norm", "gelu", "silu", "swiglu", "layer_scale_add", "linear", "linear_swiglu", "patch_embed", "linear_cross_entropy",
     };
 
     // Two sequences laid end to end.

@@ -52,3 +52,10 @@ public sealed class OpenClPatchEmbedTests : PatchEmbedTests, IDisposable
 
     public void Dispose() => _device.Dispose();
 }
+
+public sealed class OpenClLinearCrossEntropyTests : LinearCrossEntropyTests, IDisposable
+{
+    private readonly OnOpenCl _device = new();
+
+    public void Dispose() => _device.Dispose();
+}

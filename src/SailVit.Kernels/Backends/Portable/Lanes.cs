@@ -21,13 +21,43 @@ internal readonly struct ManyLanes : ILanes
     public static int Count => 128;
 }
 
-/// <summary>Sums over the lanes of a work-group.</summary>
+/// <summary>Sums and maxima over the lanes of a work-group.</summary>
 internal static class Lanes
 {
     /// <summary>A lane adds up this many terms by themselves: the error of a sum grows with its longest chain.</summary>
     public const int Block = 256;
 
     private const int Parts = 16;
+
+    /// <summary>The largest of every lane's values, in each of them; NaN if one is. All lanes must call it.</summary>
+    public static float Max<L>(float value) where L : unmanaged, ILanes
+    {
+        if (L.Count == 1)
+        {
+            return value;
+        }
+        var values = SharedMemory.Allocate<float>(L.Count);
+        var parts = SharedMemory.Allocate<float>(Parts);
+        int lane = Group.IdxX;
+        values[lane] = value;
+        Group.Barrier();
+        if (lane < Parts)
+        {
+            float part = values[lane];
+            for (int i = lane + Parts; i < L.Count; i += Parts)
+            {
+                part = PortableSimd.Max(part, values[i]);
+            }
+            parts[lane] = part;
+        }
+        Group.Barrier();
+        float max = parts[0];
+        for (int i = 1; i < Parts; i++)
+        {
+            max = PortableSimd.Max(max, parts[i]);
+        }
+        return max;
+    }
 
     /// <summary>The sum of every lane's value, in each of them, always in the same order. All lanes must call it.</summary>
     /// <remarks>Two steps and no loop around a barrier, which PoCL takes ten seconds to compile.</remarks>

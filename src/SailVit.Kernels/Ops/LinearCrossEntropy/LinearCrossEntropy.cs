@@ -25,7 +25,6 @@ public static partial class functional
     /// </remarks>
     public static Tensor linear_cross_entropy(Tensor hidden, Tensor weight, Tensor labels, Tensor? weights = null, long ignore_index = -100, double? normalizer = null)
     {
-        Dispatcher.RequireCpu("linear_cross_entropy");
         var h = Check.Float(hidden);
         var w = Check.Float(weight);
         Check.Rank(h, 2, nameof(hidden), "[T, C]");

@@ -1,4 +1,5 @@
 using SailVit.Kernels.Backends.Cpu;
+using SailVit.Kernels.Backends.Portable;
 using SailVit.Kernels.Dispatch;
 using SailVit.Kernels.Interop;
 using SailVit.Kernels.Ops.Linear;
@@ -86,6 +87,11 @@ internal static unsafe class LinearCrossEntropyMath
         fixed (float* factors = rows.Factors)
         fixed (double* loss = losses)
         {
+            if (Dispatcher.UsesOpenCl)
+            {
+                PortableDispatch.For(view.DType, new CrossEntropyOpenCl(view.Data, view.Size(0), view.Size(1), labels + first, factors + first, loss + first, gradient));
+                return;
+            }
             ElementDispatch.For(view.DType, new Call(view.Data, view.Size(0), view.Size(1), labels + first, factors + first, loss + first, gradient));
         }
     }
@@ -105,7 +111,8 @@ internal static unsafe class LinearCrossEntropyMath
 
         public void Add(Tensor dLogits, Tensor x)
         {
-            if (path == LinearPath.Own && _dtype == DType.Float32)
+            // A device stores sums of 16-bit operands as float32 as well.
+            if (path == LinearPath.Own && (_dtype == DType.Float32 || Dispatcher.UsesOpenCl))
             {
                 bool begin = _sum is null;
                 _sum ??= Allocate.Empty(_sizes, DType.Float32).DetachFromDisposeScope();
