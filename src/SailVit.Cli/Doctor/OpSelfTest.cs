@@ -40,6 +40,7 @@ internal sealed record OpSelfTest(string Op, long[][] Shapes, Func<Tensor[], Ten
     public static IReadOnlySet<string> OnDevices { get; } = new HashSet<string>(StringComparer.Ordinal)
     {
         "layer_norm", "rms_norm", "add_layer_norm", "add_rms_norm", "gelu", "silu", "swiglu", "layer_scale_add", "linear", "linear_swiglu", "patch_embed", "linear_cross_entropy",
+        "scaled_dot_product_attention", "attention", "attention_qkvpacked", "attention_varlen", "rotary_embedding",
     };
 
     // Two sequences laid end to end.

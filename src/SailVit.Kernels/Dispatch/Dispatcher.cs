@@ -80,7 +80,7 @@ public static class Dispatcher
         if (UsesOpenCl)
         {
             throw new PlatformNotSupportedException(
-                $"{op} has no OpenCL kernel; the norms, activations, linear layers, patch_embed, linear_cross_entropy and layer_scale_add have. Run it inside Dispatcher.Use(BackendKind.Cpu), or unset {BackendVariable}.");
+                $"{op} has no OpenCL kernel; docs/opencl.md says which ops have one. Run it inside Dispatcher.Use(BackendKind.Cpu), or unset {BackendVariable}.");
         }
     }
 

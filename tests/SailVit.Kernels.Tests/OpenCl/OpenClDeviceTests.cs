@@ -46,8 +46,7 @@ public sealed class OpenClDeviceTests
         var x = randn(2, 8);
         (string Op, Action Call)[] calls =
         [
-            ("attention", () => functional.attention(randn(1, 2, 2, 8), randn(1, 2, 2, 8), randn(1, 2, 2, 8))),
-            ("rotary_embedding", () => functional.rotary_embedding(randn(2, 1, 8), randn(2, 4), randn(2, 4), arange(2, dtype: int64))),
+            ("attention_kvcache_", () => functional.attention_kvcache_(randn(1, 2, 8), randn(1, 2, 8), randn(1, 2, 8), zeros(1, 4, 2, 8), zeros(1, 4, 2, 8), [0, 1], [0])),
         ];
         foreach (var (op, call) in calls)
         {

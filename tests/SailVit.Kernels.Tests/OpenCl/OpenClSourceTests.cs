@@ -1,5 +1,6 @@
 using SailVit.Kernels.Backends.OpenCl;
 using SailVit.Kernels.Backends.Portable;
+using SailVit.Kernels.Ops.Attention;
 using SailVit.Kernels.Ops.Norm;
 using Xunit;
 
@@ -34,6 +35,8 @@ public sealed class OpenClSourceTests
             NormPortableForward<PortableF16, PortableF32, Centered, Yes, ManyLanes>.Kernel,
             NormPortableBackward<PortableBf16, PortableF32, RootMeanSquare, Yes, ManyLanes>.Kernel,
             SumPortable<PortableF32, PortableF16, ManyLanes>.Kernel,
+            AttentionPortableForward<PortableF16, BiasMask<PortableF16>, RowTile, StripLanes>.Kernel,
+            AttentionPortableKeys<NoMask, RowPair<RowTile>, OneLane>.Kernel,
         ];
         foreach (var source in kernels.Select(Source))
         {
@@ -41,6 +44,23 @@ public sealed class OpenClSourceTests
             Assert.DoesNotContain("half", source, StringComparison.Ordinal);
             Assert.DoesNotContain("#pragma OPENCL EXTENSION", source, StringComparison.Ordinal);
             Assert.DoesNotContain("__generic", source, StringComparison.Ordinal);
+        }
+    }
+
+    // A loop with a barrier takes PoCL ten seconds to compile.
+    [Fact]
+    public void Attention_WaitsForNobodyInItsLoops_AndComputesInVectors()
+    {
+        PortableKernel[] kernels =
+        [
+            AttentionPortableForward<PortableF32, NoMask, RowTile, StripLanes>.Kernel,
+            AttentionPortableQueries<BooleanMask, RowTile, StripLanes>.Kernel,
+            AttentionPortableKeys<NoMask, RowTile, StripLanes>.Kernel,
+        ];
+        foreach (var source in kernels.Select(Source))
+        {
+            Assert.DoesNotContain("barrier", source, StringComparison.Ordinal);
+            Assert.Contains("float16 var", source, StringComparison.Ordinal);
         }
     }
 

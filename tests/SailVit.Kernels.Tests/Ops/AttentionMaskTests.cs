@@ -5,7 +5,7 @@ using static TorchSharp.torch;
 
 namespace SailVit.Kernels.Tests.Ops;
 
-public sealed class AttentionMaskTests
+public class AttentionMaskTests
 {
     // B 2, H 3, Nq 50, Nk 200: more keys than a block holds.
     private static readonly AttentionCase Base = new() { Queries = 50, Keys = 200, Heads = 3, KvHeads = 3 };

@@ -6,7 +6,7 @@ using static TorchSharp.torch;
 namespace SailVit.Kernels.Tests.Ops;
 
 /// <summary>Where one number is not a number, results and gradients are none at the places of the composition in float64.</summary>
-public sealed class AttentionNotANumberTests
+public class AttentionNotANumberTests
 {
     /// <summary>Queries, keys, values or the gradient of the output; shapes of one and of several blocks; masks of every kind.</summary>
     public static TheoryData<int, long, long, long, string> Cases()

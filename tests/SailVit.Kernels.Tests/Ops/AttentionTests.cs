@@ -5,7 +5,7 @@ using static TorchSharp.torch;
 
 namespace SailVit.Kernels.Tests.Ops;
 
-public sealed class AttentionTests
+public class AttentionTests
 {
     private static readonly ScalarType[] DTypes = [ScalarType.Float32, ScalarType.BFloat16, ScalarType.Float16];
 

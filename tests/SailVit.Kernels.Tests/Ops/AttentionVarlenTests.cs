@@ -5,7 +5,7 @@ using static TorchSharp.torch;
 
 namespace SailVit.Kernels.Tests.Ops;
 
-public sealed class AttentionVarlenTests
+public class AttentionVarlenTests
 {
     /// <summary>Sequences behind each other against the composition on each of them.</summary>
     internal static OpCase Case(AttentionCase c, long[] queries, long[] keys)

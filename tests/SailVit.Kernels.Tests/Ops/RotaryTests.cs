@@ -6,7 +6,7 @@ using static TorchSharp.torch;
 
 namespace SailVit.Kernels.Tests.Ops;
 
-public sealed class RotaryTests
+public class RotaryTests
 {
     private static (Tensor Cos, Tensor Sin) Table(long positions, long half)
     {

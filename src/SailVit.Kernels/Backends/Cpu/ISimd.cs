@@ -6,13 +6,12 @@ namespace SailVit.Kernels.Backends.Cpu;
 /// vector type (not a wrapper), so that two dozen accumulators live in registers.
 /// Masks are vectors with all bits set or clear, as the comparisons return them.
 /// </remarks>
-internal unsafe interface ISimd<V> where V : unmanaged
+internal unsafe interface ISimd<V> : IVectorMath<V> where V : unmanaged
 {
     /// <summary>Lanes in V.</summary>
     static abstract int Width { get; }
 
     static abstract V Zero { get; }
-    static abstract V Create(float value);
     static abstract V Load(float* p);
     static abstract void Store(float* p, V v);
 
@@ -30,26 +29,16 @@ internal unsafe interface ISimd<V> where V : unmanaged
 
     static abstract V Add(V a, V b);
     static abstract V Sub(V a, V b);
-    static abstract V Mul(V a, V b);
     static abstract V Div(V a, V b);
 
     /// <summary>1 / a for a from 1 to 2^126; error below 0.55 ulp. Division is the slowest instruction of an activation.</summary>
     static abstract V ReciprocalAboveOne(V a);
-
-    /// <summary>a·b + c, rounded once.</summary>
-    static abstract V Fma(V a, V b, V c);
-
-    /// <summary>c − a·b, rounded once.</summary>
-    static abstract V NegFma(V a, V b, V c);
 
     /// <summary>The larger of two; NaN if either is NaN.</summary>
     static abstract V Max(V a, V b);
 
     /// <summary>The smaller of two; NaN if either is NaN.</summary>
     static abstract V Min(V a, V b);
-
-    /// <summary>The larger of two, in one instruction; with a NaN, either.</summary>
-    static abstract V MaxNative(V a, V b);
 
     /// <summary>The smaller of two, in one instruction; with a NaN, either.</summary>
     static abstract V MinNative(V a, V b);
@@ -60,17 +49,11 @@ internal unsafe interface ISimd<V> where V : unmanaged
     static abstract V Abs(V a);
     static abstract V Sqrt(V a);
 
-    /// <summary>Nearest integer, ties to even.</summary>
-    static abstract V Round(V a);
-
     /// <summary>2^n for integral n in [-126, 127], built from its bits.</summary>
     static abstract V Exp2Integer(V n);
 
     /// <summary>a·2^n for integral n, where a and the result are normal numbers; anything outside.</summary>
     static abstract V Scale(V a, V n);
-
-    /// <summary>a·2^n for integral n in [-200, 127] and a near 1; below 2^-126 the result may be 0.</summary>
-    static abstract V ScaleExp2(V a, V n);
 
     /// <summary>A 32-bit pattern in every lane.</summary>
     static abstract V Bits(uint pattern);

@@ -37,7 +37,7 @@ internal static class SimdMath
     /// <remarks>x·unit = n − g with |g| ≤ 1/2, where the product is never rounded by itself; the polynomial interpolates 2^−g at
     /// Chebyshev nodes, degree 6, relative error 2e-8. Error below 1 ulp over the range.</remarks>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static V Exp2<S, V>(V x, in Exp2Unit unit) where S : struct, ISimd<V> where V : unmanaged
+    public static V Exp2<S, V>(V x, in Exp2Unit unit) where S : struct, IVectorMath<V> where V : unmanaged
     {
         // Clamped so that n − ∞ is a number. The operand order lets NaN through.
         x = S.MaxNative(S.Create(unit.Lowest), x);

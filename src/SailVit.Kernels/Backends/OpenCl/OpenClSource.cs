@@ -7,7 +7,19 @@ namespace SailVit.Kernels.Backends.OpenCl;
 internal static partial class OpenClSource
 {
     // Functions of Builtin and Vector16, which have no body.
-    private const string Builtins = "#define Fma fma\n#define Round rint\n#define Splat(a) ((float16)(a))\n";
+    private const string Builtins = """
+        #define Fma fma
+        #define Round rint
+        #define Splat(a) ((float16)(a))
+        #define VectorLoad(p) vload16(0, p)
+        #define VectorStore(a, p) vstore16(a, 0, p)
+        #define VectorMax(a, b) ((a) > (b) ? (a) : (b))
+        #define VectorScaleExp2(a, n) ((a) * as_float16((convert_int16(VectorMax((float16)(-127.0f), n)) + 127) << 23))
+        #define VectorWhereNonzero(a, b) ((a) == 0.0f ? (float16)(0.0f) : (b))
+        float VectorSum(float16 a) { float8 b = a.lo + a.hi; float4 c = b.lo + b.hi; float2 d = c.lo + c.hi; return d.x + d.y; }
+        float VectorLargest(float16 a) { float8 b = fmax(a.lo, a.hi); float4 c = fmax(b.lo, b.hi); float2 d = fmax(c.lo, c.hi); return fmax(d.x, d.y); }
+
+        """;
 
     /// <param name="source">As ILGPU wrote it.</param>
     /// <param name="kernel">What it is of.</param>

@@ -61,7 +61,6 @@ internal sealed class AttentionCall
     /// <summary>Checks all arguments. Nothing has been allocated yet.</summary>
     public void Check(Tensor?[] inputs, string[] names)
     {
-        Dispatcher.RequireCpu("attention");
         var views = new TensorView[Operands];
         for (int i = 0; i < Operands; i++)
         {

@@ -35,7 +35,11 @@ internal static unsafe class AttentionOp
         bool bfloat16 = UsesBFloat16Product(call, inputs);
         var problem = Problem(call, shape, inputs, (Sequence*)table.Pointer, bfloat16 ? AttentionForwardBFloat16.QueryBlock : AttentionForward.QueryBlock, out long items);
         var to = new AttentionOutput(call.Heads(output), Floats(lse), Floats(statistics), RowCount(call, shape));
-        if (bfloat16)
+        if (Dispatcher.UsesOpenCl)
+        {
+            AttentionOpenCl.Forward(problem, to, new TensorView(output).DType);
+        }
+        else if (bfloat16)
         {
             CpuBackend.Run(new AttentionForwardBFloat16(problem, to), items, 1);
         }
@@ -54,7 +58,7 @@ internal static unsafe class AttentionOp
         {
             gradients[i] = Allocate.Empty(new TensorView(inputs[i]!).Sizes, dtype);
         }
-        var gradBias = needed[^1] ? zeros(inputs[^1]!.shape, dtype: IsBroadcast(call, inputs) ? float64 : float32) : null;
+        var gradBias = needed[^1] ? zeros(inputs[^1]!.shape, dtype: IsBroadcast(call, inputs) && !Dispatcher.UsesOpenCl ? float64 : float32) : null;
         if (inputs[0]!.numel() == 0 || inputs[call.Operands - 1]!.numel() == 0)
         {
             // No queries or no keys: nothing depends on anything.
@@ -75,22 +79,19 @@ internal static unsafe class AttentionOp
         using var table = Workspace.Rent(shape.Batch * sizeof(Sequence));
         var problem = Problem(call, shape, inputs, (Sequence*)table.Pointer, AttentionForward.QueryBlock, out _);
         var bias = gradBias is null ? default : new BiasGradient(new TensorView(gradBias));
+        if (Dispatcher.UsesOpenCl)
+        {
+            AttentionOpenCl.Backward(problem, Gradients(call, shape, output, statistics, gradOutput, gradLse, gradients), bias, new TensorView(output).DType);
+            return;
+        }
         var (maxQueries, maxKeys) = Longest(problem);
         long units = (bias.SharedByBatch ? 1 : shape.Batch) * (bias.SharedByHeads ? 1 : shape.KvHeads);
         bool bfloat16 = UsesBFloat16Product(call, inputs);
         var (chunks, chunkKeys) = Chunk(units, maxKeys, bfloat16 ? AttentionBackwardBFloat16.KeyBlock : AttentionBackward.KeyBlock);
         long rows = RowCount(call, shape);
         using var partials = Workspace.Rent(chunks == 1 ? 0 : chunks * rows * problem.PaddedWidth * sizeof(float));
-        var into = new AttentionGradients
+        var into = Gradients(call, shape, output, statistics, gradOutput, gradLse, gradients) with
         {
-            Output = call.Heads(output),
-            GradOutput = call.Heads(gradOutput),
-            GradLse = Floats(gradLse),
-            Statistics = Floats(statistics),
-            StatisticsLength = rows,
-            Q = call.Part(gradients, 0),
-            K = call.Part(gradients, 1),
-            V = call.Part(gradients, 2),
             ChunkKeys = chunkKeys,
             Chunks = chunks,
             QueryPartials = chunks == 1 ? null : partials.Floats,
@@ -111,6 +112,18 @@ internal static unsafe class AttentionOp
             CpuBackend.Run(new QueryGradientSum(problem, into.Q, partials.Floats, chunks, rows), shape.Batch * shape.Heads, 1);
         }
     }
+
+    private static AttentionGradients Gradients(AttentionCall call, in AttentionShape shape, Tensor output, Tensor statistics, Tensor gradOutput, Tensor? gradLse, Tensor?[] gradients) => new()
+    {
+        Output = call.Heads(output),
+        GradOutput = call.Heads(gradOutput),
+        GradLse = Floats(gradLse),
+        Statistics = Floats(statistics),
+        StatisticsLength = RowCount(call, shape),
+        Q = call.Part(gradients, 0),
+        K = call.Part(gradients, 1),
+        V = call.Part(gradients, 2),
+    };
 
     // Forward and backward of one call alike: where one key has all the weight, both must find the same scores to the bit. The gradients
     // beside a mask are the own kernel's.

@@ -1,5 +1,6 @@
 using SailVit.Kernels.Backends.Cpu;
 using SailVit.Kernels.Backends.Cpu.Gemm;
+using SailVit.Kernels.Backends.OpenCl;
 using SailVit.Kernels.Interop;
 
 namespace SailVit.Kernels.Ops.Attention;
@@ -10,27 +11,43 @@ internal readonly unsafe struct HeadTensor
 {
     private readonly byte* _data;
     private readonly DType _dtype;
-    private readonly long _batch;
-    private readonly long _row;
-    private readonly long _head;
-    private readonly long _column;
 
     /// <summary>Dimensions by position; a batch dimension of -1 means sequences behind each other in one dimension of rows.</summary>
     public HeadTensor(in TensorView view, int batch, int row, int head, long offset = 0)
     {
         _dtype = view.DType;
         _data = view.Data + (offset * ElementSize);
-        _batch = batch < 0 ? 0 : view.Stride(batch);
-        _row = view.Stride(row);
-        _head = view.Stride(head);
-        _column = view.Stride(-1);
+        Batch = batch < 0 ? 0 : view.Stride(batch);
+        Row = view.Stride(row);
+        Head = view.Stride(head);
+        Column = view.Stride(-1);
     }
 
-    private long ElementSize => _dtype == DType.Float32 ? sizeof(float) : sizeof(ushort);
+    public long Batch { get; }
+
+    public long Row { get; }
+
+    public long Head { get; }
+
+    public long Column { get; }
+
+    private int ElementSize => _dtype == DType.Float32 ? sizeof(float) : sizeof(ushort);
 
     /// <summary>One head of one sequence as a matrix [rows, width].</summary>
     public MatrixView Matrix(long batch, long firstRow, long head, long rows, long width) =>
-        new(_data + (((batch * _batch) + (firstRow * _row) + (head * _head)) * ElementSize), _dtype, rows, width, _row, _column);
+        new(_data + (((batch * Batch) + (firstRow * Row) + (head * Head)) * ElementSize), _dtype, rows, width, Row, Column);
+
+    /// <summary>All of it, for a device.</summary>
+    /// <param name="batches">Sequences.</param>
+    /// <param name="rows">One more than the last row.</param>
+    /// <param name="heads">Heads.</param>
+    /// <param name="width">D.</param>
+    /// <param name="isWritten">Whether the kernel writes it.</param>
+    public HostArray Array(long batches, long rows, long heads, long width, bool isWritten)
+    {
+        long length = rows == 0 ? 0 : ((batches - 1) * Batch) + ((rows - 1) * Row) + ((heads - 1) * Head) + ((width - 1) * Column) + 1;
+        return new((nint)_data, length, ElementSize, isWritten);
+    }
 }
 
 /// <summary>One sequence of a batch: where its rows begin, how many there are.</summary>
@@ -52,6 +69,10 @@ internal readonly struct Sequence(long firstQuery, long queries, long firstKey, 
 /// <summary>Where statistics of a query row lie: one float per (sequence, head, row).</summary>
 internal readonly struct RowStatistics(long batch, long head)
 {
+    public long Batch => batch;
+
+    public long Head => head;
+
     public long Index(long sequence, long head1, long row) => (sequence * batch) + (head1 * head) + row;
 }
 
@@ -62,25 +83,43 @@ internal readonly unsafe struct MaskView
 
     private readonly byte* _data;
     private readonly DType _dtype;
-    private readonly long _batch;
-    private readonly long _head;
-    private readonly long _query;
-    private readonly long _key;
 
     public MaskView(in TensorView view)
     {
         _data = view.Data;
         _dtype = view.DType;
-        _batch = BroadcastStride(view, 4);
-        _head = BroadcastStride(view, 3);
-        _query = BroadcastStride(view, 2);
-        _key = BroadcastStride(view, 1);
+        Batch = BroadcastStride(view, 4);
+        Head = BroadcastStride(view, 3);
+        Query = BroadcastStride(view, 2);
+        Key = BroadcastStride(view, 1);
+        Length = view.Length == 0 ? 0 : 1;
+        for (int d = 0; d < view.Rank && Length > 0; d++)
+        {
+            Length += (view.Size(d) - 1) * view.Stride(d);
+        }
     }
+
+    public long Batch { get; }
+
+    public long Head { get; }
+
+    public long Query { get; }
+
+    public long Key { get; }
+
+    /// <summary>Elements from the first to the last, with what lies between them.</summary>
+    public long Length { get; }
+
+    /// <summary>Null where there is none.</summary>
+    public DType? DType => Exists ? _dtype : null;
 
     public bool Exists => _data != null;
 
     /// <summary>Whether it is added to scores; a boolean mask hides them.</summary>
-    public bool IsAdditive => Exists && _dtype != DType.Bool;
+    public bool IsAdditive => Exists && _dtype != Interop.DType.Bool;
+
+    /// <summary>All of it, for a device.</summary>
+    public HostArray Array() => HostArray.Read(_data, Length, Exists ? _dtype.Size() : 1);
 
     /// <summary>Stride of a dimension counted from the end; 0 where it is missing or of size 1.</summary>
     public static long BroadcastStride(in TensorView view, int fromEnd) =>
@@ -89,21 +128,21 @@ internal readonly unsafe struct MaskView
     /// <summary>Scores times <paramref name="scale"/>, plus a row of the mask, rounded once. A boolean mask does not scale: false is −∞.</summary>
     public void AddTo<S, V>(float* scores, long b, long h, long i, long firstKey, int keys, float scale) where S : struct, ISimd<V> where V : unmanaged
     {
-        long at = (b * _batch) + (h * _head) + (i * _query) + (firstKey * _key);
+        long at = (b * Batch) + (h * Head) + (i * Query) + (firstKey * Key);
         switch (_dtype)
         {
-            case DType.Bool:
+            case Interop.DType.Bool:
                 for (int j = 0; j < keys; j++)
                 {
                     // Not by a sum: a hidden score may be infinite or NaN. Nor by a branch: masks may be random.
-                    uint kept = _data[at + (j * _key)] != 0 ? uint.MaxValue : 0;
+                    uint kept = _data[at + (j * Key)] != 0 ? uint.MaxValue : 0;
                     scores[j] = BitConverter.UInt32BitsToSingle((BitConverter.SingleToUInt32Bits(scores[j]) & kept) | (NegativeInfinityBits & ~kept));
                 }
                 break;
-            case DType.Float32:
+            case Interop.DType.Float32:
                 Add<S, V, F32>(scores, at, keys, scale);
                 break;
-            case DType.BFloat16:
+            case Interop.DType.BFloat16:
                 Add<S, V, Bf16>(scores, at, keys, scale);
                 break;
             default:
@@ -118,7 +157,7 @@ internal readonly unsafe struct MaskView
         where T : struct, IElement
     {
         int j = 0;
-        if (_key == 1)
+        if (Key == 1)
         {
             for (; j + S.Width <= keys; j += S.Width)
             {
@@ -127,7 +166,7 @@ internal readonly unsafe struct MaskView
         }
         for (; j < keys; j++)
         {
-            scores[j] = MathF.FusedMultiplyAdd(scores[j], scale, T.Load<SimdScalar, float>(_data, at + (j * _key)));
+            scores[j] = MathF.FusedMultiplyAdd(scores[j], scale, T.Load<SimdScalar, float>(_data, at + (j * Key)));
         }
     }
 }
@@ -139,34 +178,44 @@ internal readonly unsafe struct BiasGradient
 {
     private readonly byte* _data;
     private readonly bool _sums;
-    private readonly long _batch;
-    private readonly long _head;
-    private readonly long _query;
-    private readonly long _key;
 
     public BiasGradient(in TensorView view)
     {
         _data = view.Data;
         _sums = view.DType == DType.Float64;
-        _batch = MaskView.BroadcastStride(view, 4);
-        _head = MaskView.BroadcastStride(view, 3);
-        _query = MaskView.BroadcastStride(view, 2);
-        _key = MaskView.BroadcastStride(view, 1);
+        Length = view.Length;
+        Batch = MaskView.BroadcastStride(view, 4);
+        Head = MaskView.BroadcastStride(view, 3);
+        Query = MaskView.BroadcastStride(view, 2);
+        Key = MaskView.BroadcastStride(view, 1);
     }
+
+    public long Length { get; }
+
+    public long Batch { get; }
+
+    public long Head { get; }
+
+    public long Query { get; }
+
+    public long Key { get; }
+
+    /// <summary>All of it, for a device: float32.</summary>
+    public HostArray Array() => HostArray.Write(_data, Length, sizeof(float));
 
     public bool Exists => _data != null;
 
     /// <summary>Whether all sequences add to the same elements.</summary>
-    public bool SharedByBatch => Exists && _batch == 0;
+    public bool SharedByBatch => Exists && Batch == 0;
 
-    public bool SharedByHeads => Exists && _head == 0;
+    public bool SharedByHeads => Exists && Head == 0;
 
-    public bool SharedByKeys => Exists && _key == 0;
+    public bool SharedByKeys => Exists && Key == 0;
 
     /// <summary>Adds the gradient of one query to the element that all its keys share.</summary>
     public void AddToRow(float gradient, long b, long h, long i)
     {
-        long at = (b * _batch) + (h * _head) + (i * _query);
+        long at = (b * Batch) + (h * Head) + (i * Query);
         if (_sums)
         {
             ((double*)_data)[at] += gradient;
@@ -180,7 +229,7 @@ internal readonly unsafe struct BiasGradient
     /// <summary>Adds a row of the gradients of scores. Not for a bias that keys share.</summary>
     public void Add(float* gradient, long b, long h, long i, long firstKey, int keys)
     {
-        long at = (b * _batch) + (h * _head) + (i * _query) + (firstKey * _key);
+        long at = (b * Batch) + (h * Head) + (i * Query) + (firstKey * Key);
         if (!_sums)
         {
             new Span<float>(gradient, keys).CopyTo(new((float*)_data + at, keys));

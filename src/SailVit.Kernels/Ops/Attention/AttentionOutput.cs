@@ -5,6 +5,15 @@ namespace SailVit.Kernels.Ops.Attention;
 /// <summary>What a forward kernel writes: rows of output, their log-sum-exp and statistics where those are asked for.</summary>
 internal readonly unsafe struct AttentionOutput(HeadTensor output, float* lse, float* statistics, long statisticsLength)
 {
+    public HeadTensor Output => output;
+
+    public float* Lse => lse;
+
+    public float* Statistics => statistics;
+
+    /// <summary>Rows of queries: half the statistics.</summary>
+    public long StatisticsLength => statisticsLength;
+
     /// <summary>Divides a block's sums of values by their sums of powers, and stores.</summary>
     /// <param name="p">The problem.</param>
     /// <param name="b">Sequence.</param>

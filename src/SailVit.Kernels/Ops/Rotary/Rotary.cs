@@ -1,4 +1,3 @@
-using SailVit.Kernels.Dispatch;
 using SailVit.Kernels.Interop;
 using SailVit.Kernels.Ops.Rotary;
 using SailVit.Kernels.Tensors;
@@ -24,7 +23,6 @@ public static partial class functional
     /// </remarks>
     public static Tensor rotary_embedding(Tensor x, Tensor cos, Tensor sin, Tensor positions)
     {
-        Dispatcher.RequireCpu("rotary_embedding");
         var view = Check.Float(x);
         Check.Rank(view, 3, nameof(x), "[T, H, D]");
         if (view.Size(2) % 2 != 0)

@@ -1,4 +1,5 @@
 using SailVit.Kernels.Backends.Cpu;
+using SailVit.Kernels.Dispatch;
 using SailVit.Kernels.Interop;
 using static TorchSharp.torch;
 
@@ -45,7 +46,14 @@ internal sealed unsafe class RotaryFunction : OpFunction<RotaryFunction, object>
             Heads = view.Size(1),
             Half = view.Size(2) / 2,
         };
-        ElementDispatch.For(view.DType, new Call(args, view.Size(0) * view.Size(1)));
+        if (Dispatcher.UsesOpenCl)
+        {
+            RotaryOpenCl.Run(args, view.Size(0), cosRows.Count, view.DType);
+        }
+        else
+        {
+            ElementDispatch.For(view.DType, new Call(args, view.Size(0) * view.Size(1)));
+        }
         return output;
     }
 
