@@ -1,6 +1,8 @@
+using System.Text.RegularExpressions;
 using SailVit.Kernels.Backends.OpenCl;
 using SailVit.Kernels.Backends.Portable;
 using SailVit.Kernels.Ops.Attention;
+using SailVit.Kernels.Ops.Linear;
 using SailVit.Kernels.Ops.Norm;
 using Xunit;
 
@@ -37,6 +39,8 @@ public sealed class OpenClSourceTests
             SumPortable<PortableF32, PortableF16, ManyLanes>.Kernel,
             AttentionPortableForward<PortableF16, BiasMask<PortableF16>, RowTile, StripLanes>.Kernel,
             AttentionPortableKeys<NoMask, RowPair<RowTile>, OneLane>.Kernel,
+            LinearPortable<PortableF16, GeluErfPortable, Stack<Row, Row>, ManyLanes>.Kernel,
+            LinearSwiGluPortable<PortableBf16, Row, OneLane>.Kernel,
         ];
         foreach (var source in kernels.Select(Source))
         {
@@ -62,6 +66,17 @@ public sealed class OpenClSourceTests
             Assert.DoesNotContain("barrier", source, StringComparison.Ordinal);
             Assert.Contains("float16 var", source, StringComparison.Ordinal);
         }
+    }
+
+    [Fact]
+    public void Tile_IsVectorsInRegisters()
+    {
+        var source = Source(LinearPortable<PortableF32, Identity, Stack<Row, Row>, OneLane>.Kernel);
+        // Two rows by two vectors.
+        Assert.Equal(4, Regex.Count(source, @"\w+\s*=\s*Fma"));
+        Assert.Contains("global float16", source, StringComparison.Ordinal);
+        Assert.DoesNotContain("barrier", source, StringComparison.Ordinal);
+        Assert.DoesNotContain("local float", source, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -16,6 +16,7 @@ internal readonly struct OpenClMatrix : IDisposable
         if (_matrix.View.RowOffsets != null)
         {
             _matrix.Dispose();
+            DeviceMemory.Current?.Download(tensor);
             _copy = tensor.contiguous();
             _matrix = new(_copy);
         }

@@ -77,7 +77,9 @@ internal static unsafe class OpenClProduct
         {
             long all = right[0].Lines, stripBytes = PackedMatrix.FloatsOf(left.Depth, 1, right.Length) * sizeof(float);
             long columns = Math.Clamp(RightBytes / Math.Max(stripBytes, 1), 1, PackedMatrix.StripsOf(all)) * PackedMatrix.StripColumns;
-            using var lease = Workspace.Rent(PackedMatrix.FloatsOf(left.Depth, columns, right.Length) * sizeof(float));
+            long bytes = PackedMatrix.FloatsOf(left.Depth, columns, right.Length) * sizeof(float);
+            using var lease = Workspace.Rent(bytes);
+            using var buffer = DeviceMemory.AddScratch(lease.Floats, bytes);
             for (long first = 0; first < all; first += columns)
             {
                 long count = Math.Min(columns, all - first);
@@ -94,6 +96,7 @@ internal static unsafe class OpenClProduct
             long tileBytes = R.Width * Math.Max(left.Depth, 1) * sizeof(float), tiles = (left.Lines + R.Width - 1) / R.Width;
             long block = Math.Clamp(LeftBytes / tileBytes, 1, tiles) * R.Width;
             using var lease = Workspace.Rent(block / R.Width * tileBytes);
+            using var buffer = DeviceMemory.AddScratch(lease.Floats, block / R.Width * tileBytes);
             for (long first = 0; first < left.Lines; first += block)
             {
                 long rows = Math.Min(block, left.Lines - first);

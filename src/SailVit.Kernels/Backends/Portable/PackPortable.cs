@@ -33,12 +33,13 @@ internal static class PackPortable<T, W, L>
     private static void Run(ArrayView<T> from, ArrayView<float> to, PackScalars s)
     {
         long item = (Grid.IdxX * (long)L.Count) + Group.IdxX;
-        long panel = item / s.Chunks;
-        if (panel >= s.Panels)
+        // Neighbours have panels side by side, whose lines may share what a cache holds.
+        long panel = item % s.Panels, chunk = item / s.Panels;
+        if (chunk >= s.Chunks)
         {
             return;
         }
-        long length = (s.Depth + s.Chunks - 1) / s.Chunks, k = item % s.Chunks * length, stop = Math.Min(s.Depth, k + length);
+        long length = (s.Depth + s.Chunks - 1) / s.Chunks, k = chunk * length, stop = Math.Min(s.Depth, k + length);
         long line = panel * W.Width, count = Math.Min(W.Width, s.Lines - line);
         long source = (s.FirstLine + line) * s.LineStride, result = Panel.Place(panel, s.Matrices, s.Matrix) * s.Depth * W.Width;
         for (; k < stop; k++)
@@ -65,8 +66,9 @@ internal static class PackPortable<T, W, L>
 /// <summary>How panels are divided and where they lie.</summary>
 internal static class Panel
 {
-    /// <summary>Products of K that a work-item packs: enough that starting it does not count, not more than stay in the first cache.</summary>
-    public const long Depth = 256;
+    /// <summary>Rows of a panel that a work-item packs: enough that starting it does not count; few, so that neighbours find in the cache
+    /// what it read beside its own.</summary>
+    public const long Depth = 64;
 
     /// <summary>Where a panel of one of the matrices lies among those of all.</summary>
     public static long Place(long panel, int matrices, int matrix)

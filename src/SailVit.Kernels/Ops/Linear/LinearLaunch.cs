@@ -16,10 +16,10 @@ internal readonly unsafe struct LinearOutput(byte* output, long rows, long colum
 
     public long Columns { get; } = columns;
 
-    /// <summary>Float32.</summary>
-    public required float* Bias { get; init; }
+    /// <summary>Float32; null for none.</summary>
+    public float* Bias { get; init; }
 
-    /// <summary>Float32, of up's sums.</summary>
+    /// <summary>Float32, of up's sums; null for none.</summary>
     public float* UpBias { get; init; }
 
     /// <summary>Null for none.</summary>
@@ -46,6 +46,8 @@ internal readonly unsafe struct LinearOutput(byte* output, long rows, long colum
         RowsOfItem = RowsOfItem == 0 ? Rows : RowsOfItem,
         OutputItemStride = OutputItemStride,
         ResidualStride = ResidualStride,
+        HasBias = Bias == null ? 0 : 1,
+        HasUpBias = UpBias == null ? 0 : 1,
         HasResidual = Residual == null ? 0 : 1,
         Keeps = Before == null ? 0 : 1,
     };

@@ -16,7 +16,7 @@ internal static unsafe class LinearOpenCl
     {
         using var left = new OpenClMatrix(x);
         using var w = new OpenClMatrix(weight);
-        using var b = new FloatRow(bias, w.View.Rows, absent: 0);
+        using var b = new FloatRow(bias, w.View.Rows);
         using var added = Rows.Of(residual, 1);
         var output = new LinearOutput(new TensorView(y).Data, left.View.Rows, w.View.Rows)
         {
@@ -34,8 +34,8 @@ internal static unsafe class LinearOpenCl
         using var left = new OpenClMatrix(x);
         using var g = new OpenClMatrix(gateWeight);
         using var u = new OpenClMatrix(upWeight);
-        using var bg = new FloatRow(gateBias, g.View.Rows, absent: 0);
-        using var bu = new FloatRow(upBias, g.View.Rows, absent: 0);
+        using var bg = new FloatRow(gateBias, g.View.Rows);
+        using var bu = new FloatRow(upBias, g.View.Rows);
         var output = new LinearOutput(new TensorView(y).Data, left.View.Rows, g.View.Rows)
         {
             Bias = bg.Data,
@@ -79,12 +79,14 @@ internal static unsafe class LinearOpenCl
     /// <summary>result = A·B, or result += A·B; of any dtype.</summary>
     public static void Product<A, B>(A left, B right, Tensor result, bool add) where A : struct, IPanelSource where B : struct, IPanelSource
     {
-        using var zeros = new FloatRow(null, right.Lines, absent: 0);
         var view = new TensorView(result);
         // An element is read, added to and written by one work-item: the output can be its own residual.
-        var output = new LinearOutput(view.Data, left.Lines, right.Lines) { Bias = zeros.Data, Residual = add ? view.Data : null, ResidualStride = right.Lines };
+        var output = new LinearOutput(view.Data, left.Lines, right.Lines) { Residual = add ? view.Data : null, ResidualStride = right.Lines };
         Run(left, right, null, Activation.None, output, view.DType);
     }
+
+    // A packed weight lies in the host's memory: a device with its own, where the weight itself is kept, packs that each time.
+    private static bool KeepsWeights => DeviceMemory.Current is not null;
 
     private readonly record struct Operands(MatrixPanels Left, MatrixPanels Gate, MatrixPanels Up, PackedWeight? Packed);
 
@@ -99,7 +101,7 @@ internal static unsafe class LinearOpenCl
             public void Invoke<F, P>() where F : unmanaged, ISimdActivation where P : unmanaged, ISimdActivation
             {
                 var launch = new LinearLaunch<T, P>(output);
-                if (packed is null)
+                if (packed is null || KeepsWeights)
                 {
                     OpenClProduct.Run(left, right, launch);
                 }
@@ -116,7 +118,7 @@ internal static unsafe class LinearOpenCl
         public void Invoke<T>() where T : unmanaged, IPortableElement<T>
         {
             var launch = new LinearSwiGluLaunch<T>(output);
-            if (o.Packed is null)
+            if (o.Packed is null || KeepsWeights)
             {
                 OpenClProduct.RunPair(o.Left, o.Gate, o.Up, launch);
             }

@@ -16,6 +16,8 @@ internal struct LinearScalars
     public long RowsOfItem;
     public long OutputItemStride;
     public long ResidualStride;
+    public int HasBias;
+    public int HasUpBias;
     public int HasResidual;
     public int Keeps;
 }
@@ -32,7 +34,7 @@ internal static class LinearPortable<T, F, R, L>
     /// <summary>One per dtype, activation, tile and number of lanes.</summary>
     public static readonly PortableKernel Kernel = new(Run, L.Count);
 
-    /// <summary>Bias [columns] is float32; residual and before are empty where they are absent.</summary>
+    /// <summary>Bias [columns] is float32; what is absent is empty.</summary>
     private static void Run(ArrayView<float> a, ArrayView<Vector16> b, ArrayView<float> bias, ArrayView<T> residual, ArrayView<T> before, ArrayView<T> y, LinearScalars s)
     {
         long tile = (Grid.IdxX * (long)L.Count) + Group.IdxX;
@@ -64,9 +66,12 @@ internal static class LinearPortable<T, F, R, L>
     private static void Finish(
         ArrayView<float> values, int at, int count, ArrayView<float> bias, ArrayView<T> residual, ArrayView<T> before, ArrayView<T> y, long row, long column, LinearScalars s)
     {
-        for (int i = 0; i < count; i++)
+        if (s.HasBias != 0)
         {
-            values[at + i] += bias[column + i];
+            for (int i = 0; i < count; i++)
+            {
+                values[at + i] += bias[column + i];
+            }
         }
         if (s.Keeps != 0)
         {
@@ -127,25 +132,34 @@ internal static class LinearSwiGluPortable<T, R, L>
             long at = ((s.Product.FirstRow + first + r) * s.Columns) + s.Product.FirstColumn + column;
             if (rest >= Width)
             {
-                Finish(values, 2 * r * Width, Width, gateBias, upBias, gate, up, y, at, s.Product.FirstColumn + column, s.Keeps);
+                Finish(values, 2 * r * Width, Width, gateBias, upBias, gate, up, y, at, s.Product.FirstColumn + column, s);
             }
             else
             {
-                Finish(values, 2 * r * Width, (int)rest, gateBias, upBias, gate, up, y, at, s.Product.FirstColumn + column, s.Keeps);
+                Finish(values, 2 * r * Width, (int)rest, gateBias, upBias, gate, up, y, at, s.Product.FirstColumn + column, s);
             }
         }
     }
 
     private static void Finish(
-        ArrayView<float> values, int g, int count, ArrayView<float> gateBias, ArrayView<float> upBias, ArrayView<T> gate, ArrayView<T> up, ArrayView<T> y, long to, long column, int keeps)
+        ArrayView<float> values, int g, int count, ArrayView<float> gateBias, ArrayView<float> upBias, ArrayView<T> gate, ArrayView<T> up, ArrayView<T> y, long to, long column, LinearScalars s)
     {
         int u = g + Width;
-        for (int i = 0; i < count; i++)
+        if (s.HasBias != 0)
         {
-            values[g + i] += gateBias[column + i];
-            values[u + i] += upBias[column + i];
+            for (int i = 0; i < count; i++)
+            {
+                values[g + i] += gateBias[column + i];
+            }
         }
-        if (keeps != 0)
+        if (s.HasUpBias != 0)
+        {
+            for (int i = 0; i < count; i++)
+            {
+                values[u + i] += upBias[column + i];
+            }
+        }
+        if (s.Keeps != 0)
         {
             for (int i = 0; i < count; i++)
             {

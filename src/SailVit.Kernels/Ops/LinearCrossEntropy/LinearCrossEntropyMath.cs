@@ -21,6 +21,8 @@ internal static unsafe class LinearCrossEntropyMath
     public static (Tensor Loss, Tensor? Hidden, Tensor? Weight) Run(
         LinearCrossEntropyOptions options, Tensor hidden, Tensor weight, bool hiddenWanted, bool weightWanted, long chunkBytes = ChunkBytes)
     {
+        // What is made here is read on the host, by libtorch's own ops.
+        using var unheard = Allocate.Unheard();
         var (h, w) = (new TensorView(hidden), new TensorView(weight));
         long rows = h.Size(0), classes = w.Size(0);
         var dHidden = hiddenWanted ? Allocate.Empty(h.Sizes, h.DType, h) : null;

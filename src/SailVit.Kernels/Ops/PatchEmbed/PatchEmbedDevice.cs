@@ -17,7 +17,7 @@ internal sealed unsafe partial class PatchEmbedMath
     private void ProjectOnDevice(in PatchGrid grid, Tensor output, Tensor? bias, byte* position, long slots)
     {
         using var channels = Channels(grid);
-        using var b = new FloatRow(bias, _width, absent: 0);
+        using var b = new FloatRow(bias, _width);
         using var w = Rows.Of(weight, 3);
         int size = _type.Size();
         long images = grid.Images, tokens = slots + grid.Patches;

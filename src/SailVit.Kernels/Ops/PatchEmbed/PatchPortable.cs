@@ -111,12 +111,13 @@ internal static class PatchPortable<P, N, W, L>
     {
         var (s, p) = (scalars.Pack, scalars.Patch);
         long item = (Grid.IdxX * (long)L.Count) + Group.IdxX;
-        long panel = item / s.Chunks;
-        if (panel >= s.Panels)
+        // Neighbours have panels side by side, whose lines may share what a cache holds.
+        long panel = item % s.Panels, chunk = item / s.Panels;
+        if (chunk >= s.Chunks)
         {
             return;
         }
-        long length = (s.Depth + s.Chunks - 1) / s.Chunks, first = item % s.Chunks * length, stop = Math.Min(s.Depth, first + length);
+        long length = (s.Depth + s.Chunks - 1) / s.Chunks, first = chunk * length, stop = Math.Min(s.Depth, first + length);
         long put = panel * s.Depth * W.Width;
         for (int i = 0; i < W.Width; i++)
         {
