@@ -115,8 +115,6 @@ internal sealed record Diagnosis(IReadOnlyList<Finding> Findings, IReadOnlyList<
 
     private static OpFinding Examine(OpSelfTest test, ScalarType dtype)
     {
-        // An op without a kernel for the device that is asked for is still examined where it can run.
-        using var use = Dispatcher.Choice == BackendKind.OpenCl && !OpSelfTest.OnDevices.Contains(test.Op) ? Dispatcher.Use(BackendKind.Cpu) : null;
         var backend = BackendOf(test.Op, dtype);
         try
         {

@@ -36,13 +36,6 @@ internal sealed record OpSelfTest(string Op, long[][] Shapes, Func<Tensor[], Ten
         new("swiglu", [[5, 67], [5, 67]], x => F.swiglu(x[0], x[1]), x => stock.silu(x[0]) * x[1]),
     ];
 
-    /// <summary>Those with kernels for OpenCL devices.</summary>
-    public static IReadOnlySet<string> OnDevices { get; } = new HashSet<string>(StringComparer.Ordinal)
-    {
-        "layer_norm", "rms_norm", "add_layer_norm", "add_rms_norm", "gelu", "silu", "swiglu", "layer_scale_add", "linear", "linear_swiglu", "patch_embed", "linear_cross_entropy",
-        "scaled_dot_product_attention", "attention", "attention_qkvpacked", "attention_varlen", "rotary_embedding",
-    };
-
     // Two sequences laid end to end.
     private static Tensor Offsets => tensor([0, 7, 19], dtype: int32);
 

@@ -73,17 +73,6 @@ public static class Dispatcher
     /// <summary>Whether the op that is running goes to an OpenCL device.</summary>
     internal static bool UsesOpenCl => Choice == BackendKind.OpenCl;
 
-    /// <summary>For an op that has no kernel for devices yet.</summary>
-    /// <exception cref="PlatformNotSupportedException">A device is asked for.</exception>
-    internal static void RequireCpu(string op)
-    {
-        if (UsesOpenCl)
-        {
-            throw new PlatformNotSupportedException(
-                $"{op} has no OpenCL kernel; docs/opencl.md says which ops have one. Run it inside Dispatcher.Use(BackendKind.Cpu), or unset {BackendVariable}.");
-        }
-    }
-
     private static BackendKind Require(BackendKind backend, string name) => backend is BackendKind.Auto or BackendKind.Cpu || Available.Contains(backend)
         ? backend
         : throw new PlatformNotSupportedException($"The backend {name} was asked for, but this build and machine offer {string.Join(", ", Available)}.");

@@ -106,6 +106,20 @@ internal readonly unsafe struct TensorView
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public long Stride(int dim) => _strides[dim < 0 ? Rank + dim : dim];
 
+    /// <summary>Elements of memory from the first element to the last, with what lies between them.</summary>
+    public long Extent
+    {
+        get
+        {
+            long extent = Length == 0 ? 0 : 1;
+            for (int d = 0; d < Rank && extent > 0; d++)
+            {
+                extent += (Size(d) - 1) * Stride(d);
+            }
+            return extent;
+        }
+    }
+
     /// <summary>Whether elements lie in row-major order without gaps. Strides of size-1 dimensions do not count.</summary>
     public bool IsContiguous
     {

@@ -1,3 +1,4 @@
+using SailVit.Kernels.Backends.OpenCl;
 using SailVit.Kernels.Tests.Ops;
 
 namespace SailVit.Kernels.Tests.OpenCl;
@@ -46,6 +47,18 @@ public sealed class OpenClAttentionMemoryTests : AttentionMemoryTests, IDisposab
     public void Dispose() => _device.Dispose();
 }
 
+public sealed class OpenClAttentionMemoryManyLanesTests : AttentionMemoryTests, IDisposable
+{
+    private readonly OnOpenCl _device = new();
+    private readonly IDisposable _lanes = OpenClRows.Force(manyLanes: true);
+
+    public void Dispose()
+    {
+        _lanes.Dispose();
+        _device.Dispose();
+    }
+}
+
 public sealed class OpenClRotaryTests : RotaryTests, IDisposable
 {
     private readonly OnOpenCl _device = new();
@@ -54,6 +67,13 @@ public sealed class OpenClRotaryTests : RotaryTests, IDisposable
 }
 
 public sealed class OpenClAttentionNotANumberTests : AttentionNotANumberTests, IDisposable
+{
+    private readonly OnOpenCl _device = new();
+
+    public void Dispose() => _device.Dispose();
+}
+
+public sealed class OpenClAttentionKvCacheTests : AttentionKvCacheTests, IDisposable
 {
     private readonly OnOpenCl _device = new();
 

@@ -7,7 +7,7 @@ using stock = TorchSharp.torch.nn.functional;
 
 namespace SailVit.Kernels.Tests.Ops;
 
-public sealed class AttentionKvCacheTests
+public class AttentionKvCacheTests
 {
     /// <summary>One call: per sequence the keys held and the new tokens.</summary>
     private sealed record Setup(long[] Held, long[] New, long Heads, long KvHeads, long Width, long Capacity)

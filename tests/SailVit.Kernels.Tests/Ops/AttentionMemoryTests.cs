@@ -68,13 +68,17 @@ public class AttentionMemoryTests
     {
         const long Tokens = 8192;
         using var scope = NewDisposeScope();
-        var qkv = randn([1, Tokens, 3, 1, 16]).requires_grad_();
-        var peak = PeakMemory.Of(() =>
-        {
-            using var inner = NewDisposeScope();
-            functional.attention_qkvpacked(qkv).sum().backward();
-        });
+        // What the first call of all compiles is not its memory.
+        Pass(randn([1, 64, 3, 1, 16]));
+        var qkv = randn([1, Tokens, 3, 1, 16]);
+        var peak = PeakMemory.Of(() => Pass(qkv));
         Assert.SkipWhen(peak is null, "This system cannot reset its high-water mark.");
         Assert.InRange(peak!.Value, long.MinValue, Tokens * Tokens * sizeof(float) / 4);
+    }
+
+    private static void Pass(Tensor qkv)
+    {
+        using var scope = NewDisposeScope();
+        functional.attention_qkvpacked(qkv.detach().requires_grad_()).sum().backward();
     }
 }

@@ -53,6 +53,7 @@ public class AttentionVarlenTests
                 OpCheck.Run(Case(c, [0, 17, 18, 146], [0, 33, 50, 178]));
                 OpCheck.Run(Case(c with { Seed = 2 }, [0, 196, 453], [0, 196, 453]));
                 OpCheck.Run(Case(c, [0, 0, 20, 20], [0, 5, 10, 10]));
+                OpCheck.Run(Case(c, [0, 3, 40, 41], [0, 0, 35, 35]));
             }
         }
     }

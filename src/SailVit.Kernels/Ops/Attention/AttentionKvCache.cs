@@ -43,9 +43,9 @@ internal sealed record KvCacheCall(long[] CuSeqlens, long[] Held, long Heads, lo
 
     public static KvCacheCall Check(Tensor query, Tensor key, Tensor value, Tensor keyCache, Tensor valueCache, IReadOnlyList<long> cu, IReadOnlyList<long> held, double? scale)
     {
-        Dispatcher.RequireCpu("attention_kvcache_");
         var q = Tensors.Check.Float(query);
         Tensors.Check.Rank(q, 3, nameof(query), "[T, H, D]");
+        Dispatcher.For(q, nameof(query));
         var k = Tensors.Check.Float(key);
         Tensors.Check.Rank(k, 3, nameof(key), "[T, Hkv, D]");
         var cache = Tensors.Check.Float(keyCache, "key_cache");

@@ -92,11 +92,7 @@ internal readonly unsafe struct MaskView
         Head = BroadcastStride(view, 3);
         Query = BroadcastStride(view, 2);
         Key = BroadcastStride(view, 1);
-        Length = view.Length == 0 ? 0 : 1;
-        for (int d = 0; d < view.Rank && Length > 0; d++)
-        {
-            Length += (view.Size(d) - 1) * view.Stride(d);
-        }
+        Extent = view.Extent;
     }
 
     public long Batch { get; }
@@ -107,8 +103,7 @@ internal readonly unsafe struct MaskView
 
     public long Key { get; }
 
-    /// <summary>Elements from the first to the last, with what lies between them.</summary>
-    public long Length { get; }
+    public long Extent { get; }
 
     /// <summary>Null where there is none.</summary>
     public DType? DType => Exists ? _dtype : null;
@@ -119,7 +114,7 @@ internal readonly unsafe struct MaskView
     public bool IsAdditive => Exists && _dtype != Interop.DType.Bool;
 
     /// <summary>All of it, for a device.</summary>
-    public HostArray Array() => HostArray.Read(_data, Length, Exists ? _dtype.Size() : 1);
+    public HostArray Array() => HostArray.Read(_data, Extent, Exists ? _dtype.Size() : 1);
 
     /// <summary>Stride of a dimension counted from the end; 0 where it is missing or of size 1.</summary>
     public static long BroadcastStride(in TensorView view, int fromEnd) =>

@@ -1,4 +1,5 @@
 using SailVit.Kernels.Backends.Cpu;
+using SailVit.Kernels.Dispatch;
 using SailVit.Kernels.Interop;
 using TorchSharp;
 using static TorchSharp.torch;
@@ -33,6 +34,12 @@ internal static unsafe class KvCacheOp
         using var table = Workspace.Rent(call.Sequences * sizeof(Sequence));
         problem.Sequences = (Sequence*)table.Pointer;
         var to = new HeadTensor(new TensorView(output), -1, 0, 1);
+        if (Dispatcher.UsesOpenCl)
+        {
+            _ = Fill(call, problem.Sequences, few: null);
+            AttentionOpenCl.Forward(problem, new(to, null, null, 0), view.DType);
+            return output;
+        }
         long items = Fill(call, problem.Sequences, few: false);
         CpuBackend.Run(new AttentionForward(problem, new(to, null, null, 0)), items, 1);
         items = Fill(call, problem.Sequences, few: true);
@@ -40,15 +47,15 @@ internal static unsafe class KvCacheOp
         return output;
     }
 
-    // Sequences of the other kind have no queries here, and so no items.
-    private static long Fill(KvCacheCall call, Sequence* sequences, bool few)
+    // Sequences of the other kind have no queries here, and so no items; null for both kinds.
+    private static long Fill(KvCacheCall call, Sequence* sequences, bool? few)
     {
         long items = 0;
         for (int s = 0; s < call.Sequences; s++)
         {
-            long queries = call.Tokens(s) <= FewTokens == few ? call.Tokens(s) : 0;
+            long queries = few is null || call.Tokens(s) <= FewTokens == few ? call.Tokens(s) : 0;
             sequences[s] = new(call.CuSeqlens[s], queries, 0, call.Held[s] + call.Tokens(s), items, call.Held[s]);
-            items += few ? (queries > 0 ? call.KvHeads : 0) : call.Heads * AttentionOp.Blocks(queries, AttentionForward.QueryBlock);
+            items += few == true ? (queries > 0 ? call.KvHeads : 0) : call.Heads * AttentionOp.Blocks(queries, AttentionForward.QueryBlock);
         }
         return items;
     }
@@ -64,6 +71,11 @@ internal static unsafe class KvCacheOp
             from = new TensorView(source);
         }
         var to = new TensorView(cache);
+        if (Dispatcher.UsesOpenCl)
+        {
+            KvCacheOpenCl.Store(call, from, to);
+            return;
+        }
         int size = from.DType.Size(), bytes = call.Width * size;
         for (int s = 0; s < call.Sequences; s++)
         {
