@@ -1,3 +1,4 @@
+using SailVit.Kernels.Backends.Cpu;
 using SailVit.Kernels.Backends.OpenCl;
 using SailVit.Kernels.Dispatch;
 using SailVit.Kernels.Interop;
@@ -78,6 +79,21 @@ public sealed class OpenClProductTests : IDisposable
         using var g = new Generator(2);
         OpCheck.Run(LinearCases.Linear("deep", LinearCases.Inputs([131], 65536, 270, float32, g, residual: true), LinearPath.Own) with { Differentiable = [] });
         OpCheck.Run(LinearCases.SwiGlu("deep", LinearCases.SwiGluInputs([5], 65536, 150, float32, g), LinearPath.Own) with { Differentiable = [] });
+    }
+
+    [Fact]
+    public void TilesOfNarrowVectors_MatchReference()
+    {
+        using var g = new Generator(7);
+        using var narrow = OpenClProduct.ForceVectorWidth(8);
+        OpenClCase(LinearCases.Linear("narrow", LinearCases.Inputs([23], 130, 70, float32, g, residual: true), LinearPath.Own, Activation.Gelu));
+        OpenClCase(LinearCases.SwiGlu("narrow", LinearCases.SwiGluInputs([23], 130, 70, float32, g), LinearPath.Own));
+
+        static void OpenClCase(OpCase c)
+        {
+            // Seed 2 is the one lane of a processor.
+            OpCheck.Run(c with { Widths = [Cpu.Widest], Seed = 2 });
+        }
     }
 
     [Fact]

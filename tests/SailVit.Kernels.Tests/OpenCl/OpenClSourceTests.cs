@@ -39,8 +39,8 @@ public sealed class OpenClSourceTests
             SumPortable<PortableF32, PortableF16, ManyLanes>.Kernel,
             AttentionPortableForward<PortableF16, BiasMask<PortableF16>, RowTile, StripLanes>.Kernel,
             AttentionPortableKeys<NoMask, RowPair<RowTile>, OneLane>.Kernel,
-            LinearPortable<PortableF16, GeluErfPortable, Stack<Row, Row>, ManyLanes>.Kernel,
-            LinearSwiGluPortable<PortableBf16, Row, OneLane>.Kernel,
+            LinearPortable<PortableF16, GeluErfPortable, RowPair<RowTile>, ManyLanes>.Kernel,
+            LinearSwiGluPortable<PortableBf16, RowTile, OneLane>.Kernel,
         ];
         foreach (var source in kernels.Select(Source))
         {
@@ -71,7 +71,7 @@ public sealed class OpenClSourceTests
     [Fact]
     public void Tile_IsVectorsInRegisters()
     {
-        var source = Source(LinearPortable<PortableF32, Identity, Stack<Row, Row>, OneLane>.Kernel);
+        var source = Source(LinearPortable<PortableF32, Identity, RowPair<RowTile>, OneLane>.Kernel);
         // Two rows by two vectors.
         Assert.Equal(4, Regex.Count(source, @"\w+\s*=\s*Fma"));
         Assert.Contains("global float16", source, StringComparison.Ordinal);

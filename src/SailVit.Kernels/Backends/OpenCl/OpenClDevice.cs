@@ -17,6 +17,7 @@ public sealed unsafe class OpenClDevice
         DriverVersion = Text(OpenClNative.DriverVersion);
         Extensions = new(Text(OpenClNative.Extensions).Split(' ', StringSplitOptions.RemoveEmptyEntries), StringComparer.Ordinal);
         IsCpu = (Number<ulong>(DeviceType) & CpuDevice) != 0;
+        VectorWidth = (int)Number<uint>(NativeVectorWidth);
         ComputeUnits = (int)Number<uint>(OpenClNative.ComputeUnits);
         GlobalMemory = (long)Number<ulong>(OpenClNative.GlobalMemory);
         MaxAllocation = (long)Number<ulong>(OpenClNative.MaxAllocation);
@@ -49,6 +50,9 @@ public sealed unsafe class OpenClDevice
 
     /// <summary>Whether it works in the host's memory, so that nothing is copied.</summary>
     public bool SharesMemory { get; }
+
+    /// <summary>Floats of its vectors.</summary>
+    public int VectorWidth { get; }
 
     /// <summary>Cores or multiprocessors.</summary>
     public int ComputeUnits { get; }

@@ -34,7 +34,7 @@ internal static unsafe class OpenClNative
         PlatformName = 0x0902,
         DeviceType = 0x1000, ComputeUnits = 0x1002, MaxGroupSize = 0x1004, MaxAllocation = 0x1010,
         GlobalMemory = 0x101F, LocalMemory = 0x1023, Available = 0x1027, CompilerAvailable = 0x1028, DeviceName = 0x102B, DeviceVendor = 0x102C,
-        DriverVersion = 0x102D, DeviceVersion = 0x102F, Extensions = 0x1030, HostUnifiedMemory = 0x1035,
+        DriverVersion = 0x102D, DeviceVersion = 0x102F, Extensions = 0x1030, HostUnifiedMemory = 0x1035, NativeVectorWidth = 0x103A,
         ProgramBinarySizes = 0x1165, ProgramBinaries = 0x1166, BuildLog = 0x1183;
 
     [DllImport(Library)] public static extern int clGetPlatformIDs(uint count, nint* platforms, uint* found);

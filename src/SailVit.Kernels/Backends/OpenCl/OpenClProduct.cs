@@ -1,16 +1,14 @@
 using SailVit.Kernels.Backends.Cpu;
 using SailVit.Kernels.Backends.Cpu.Gemm;
 using SailVit.Kernels.Backends.Portable;
-using FourRows = SailVit.Kernels.Backends.Portable.Stack<
-    SailVit.Kernels.Backends.Portable.Stack<SailVit.Kernels.Backends.Portable.Row, SailVit.Kernels.Backends.Portable.Row>,
-    SailVit.Kernels.Backends.Portable.Stack<SailVit.Kernels.Backends.Portable.Row, SailVit.Kernels.Backends.Portable.Row>>;
+using TwoRows = SailVit.Kernels.Backends.Portable.RowPair<SailVit.Kernels.Backends.Portable.RowTile>;
 
 namespace SailVit.Kernels.Backends.OpenCl;
 
 /// <summary>What is done with a product: one launch of a kernel that begins with <see cref="ProductPortable{R}"/>.</summary>
 internal interface IProductCall
 {
-    void Launch<R, L>(HostArray left, HostArray right, ProductScalars scalars) where R : unmanaged, ITile<R> where L : unmanaged, ILanes;
+    void Launch<R, L>(HostArray left, HostArray right, ProductScalars scalars) where R : unmanaged, IRowTile<R> where L : unmanaged, ILanes;
 }
 
 /// <summary>Products of matrices on the OpenCL device in use: operands are packed as float32 panels, block by block of rows and group by
@@ -21,32 +19,23 @@ internal static unsafe class OpenClProduct
     // Rows of A that are packed at a time, and columns of B; a block passes once over the group.
     private const long LeftBytes = 32 << 20, RightBytes = 64 << 20;
 
+    [ThreadStatic]
+    private static int? _vectorWidth;
+
     /// <summary>A·B.</summary>
-    public static void Run<A, B, C>(A left, B right, C call) where A : IPanelSource where B : IPanelSource where C : IProductCall => Run(left, [right], call);
+    public static void Run<A, B, C>(A left, B right, C call) where A : IPanelSource where B : IPanelSource where C : IProductCall =>
+        ForTile(new OfSources<A, B, C>(left, right, right, 1, call));
 
     /// <summary>The products with two matrices of one shape, together.</summary>
-    public static void RunPair<A, B, C>(A left, B first, B second, C call) where A : IPanelSource where B : IPanelSource where C : IProductCall => Run(left, [first, second], call);
+    public static void RunPair<A, B, C>(A left, B first, B second, C call) where A : IPanelSource where B : IPanelSource where C : IProductCall =>
+        ForTile(new OfSources<A, B, C>(left, first, second, 2, call));
 
     /// <summary>A·B with B packed before.</summary>
-    public static void Run<A, C>(A left, PackedMatrix right, C call) where A : IPanelSource where C : IProductCall
-    {
-        if (left.Lines == 0 || right.Columns == 0)
-        {
-            return;
-        }
-        if (OpenClRows.UsesManyLanes)
-        {
-            On<FourRows, ManyLanes>.Run(left, right, 0, right.Columns, call);
-        }
-        else
-        {
-            On<Stack<FourRows, Stack<Row, Row>>, OneLane>.Run(left, right, 0, right.Columns, call);
-        }
-    }
+    public static void Run<A, C>(A left, PackedMatrix right, C call) where A : IPanelSource where C : IProductCall => ForTile(new OfPacked<A, C>(left, right, call));
 
     /// <summary>Runs a kernel with a work-item per tile.</summary>
     public static void Launch<R, L, S>(PortableKernel kernel, ProductScalars product, ReadOnlySpan<HostArray> arrays, in S scalars)
-        where R : unmanaged, ITile<R>
+        where R : unmanaged, IRowTile<R>
         where L : unmanaged, ILanes
         where S : unmanaged => LaunchItems<L, S>(kernel, ProductPortable<R>.Tiles(product), arrays, scalars);
 
@@ -55,71 +44,108 @@ internal static unsafe class OpenClProduct
         where L : unmanaged, ILanes
         where S : unmanaged => OpenClQueue.Of(OpenClDevices.Current).Run(kernel, (items + L.Count - 1) / L.Count, arrays, scalars);
 
-    private static void Run<A, B, C>(A left, ReadOnlySpan<B> right, C call) where A : IPanelSource where B : IPanelSource where C : IProductCall
+    /// <summary>Takes processors for ones whose vectors hold that many floats until the result is disposed: for tests of each tile.</summary>
+    internal static IDisposable ForceVectorWidth(int floats)
     {
-        if (left.Lines == 0 || right[0].Lines == 0)
-        {
-            return;
-        }
+        var scope = new Scope(_vectorWidth);
+        _vectorWidth = floats;
+        return scope;
+    }
+
+    // As many sums as registers hold beside what they are made of: 32 of 16 floats, or on other processors 16 of 8.
+    private static void ForTile<Q>(Q run) where Q : struct, ITileCall
+    {
         if (OpenClRows.UsesManyLanes)
         {
-            On<FourRows, ManyLanes>.Run(left, right, call);
+            run.Invoke<RowPair<TwoRows>, ManyLanes>();
+        }
+        else if ((_vectorWidth ?? OpenClDevices.Current.VectorWidth) >= Vector16.Width)
+        {
+            run.Invoke<RowPair<RowPair<TwoRows>>, OneLane>();
         }
         else
         {
-            On<Stack<FourRows, Stack<Row, Row>>, OneLane>.Run(left, right, call);
+            run.Invoke<TwoRows, OneLane>();
         }
     }
 
-    private static class On<R, L> where R : unmanaged, ITile<R> where L : unmanaged, ILanes
+    private interface ITileCall
     {
-        public static void Run<A, B, C>(A left, ReadOnlySpan<B> right, C call) where A : IPanelSource where B : IPanelSource where C : IProductCall
+        void Invoke<R, L>() where R : unmanaged, IRowTile<R> where L : unmanaged, ILanes;
+    }
+
+    private readonly struct OfSources<A, B, C>(A left, B first, B second, int matrices, C call) : ITileCall
+        where A : IPanelSource
+        where B : IPanelSource
+        where C : IProductCall
+    {
+        public void Invoke<R, L>() where R : unmanaged, IRowTile<R> where L : unmanaged, ILanes
         {
-            long all = right[0].Lines, stripBytes = PackedMatrix.FloatsOf(left.Depth, 1, right.Length) * sizeof(float);
-            long columns = Math.Clamp(RightBytes / Math.Max(stripBytes, 1), 1, PackedMatrix.StripsOf(all)) * PackedMatrix.StripColumns;
-            long bytes = PackedMatrix.FloatsOf(left.Depth, columns, right.Length) * sizeof(float);
+            long depth = left.Depth, all = left.Lines == 0 ? 0 : first.Lines, stripBytes = PackedMatrix.FloatsOf(depth, 1, matrices) * sizeof(float);
+            long columns = Math.Clamp(RightBytes / Math.Max(stripBytes, 1), 1, Math.Max(PackedMatrix.StripsOf(all), 1)) * PackedMatrix.StripColumns;
+            long bytes = PackedMatrix.FloatsOf(depth, columns, matrices) * sizeof(float);
             using var lease = Workspace.Rent(bytes);
             using var buffer = DeviceMemory.AddScratch(lease.Floats, bytes);
-            for (long first = 0; first < all; first += columns)
+            for (long from = 0; from < all; from += columns)
             {
-                long count = Math.Min(columns, all - first);
-                for (int i = 0; i < right.Length && left.Depth > 0; i++)
+                long count = Math.Min(columns, all - from);
+                for (int i = 0; i < matrices && depth > 0; i++)
                 {
-                    right[i].Pack<RightPanel, L>(new(first, count, (nint)lease.Floats, right.Length, i));
+                    (i == 0 ? first : second).Pack<RightPanel, L>(new(from, count, (nint)lease.Floats, matrices, i));
                 }
-                Run(left, new(lease.Floats, left.Depth, count, right.Length), first, all, call);
+                Multiply<R, L, A, C>(left, new(lease.Floats, depth, count, matrices), from, all, call);
             }
         }
+    }
 
-        public static void Run<A, C>(A left, PackedMatrix right, long firstColumn, long allColumns, C call) where A : IPanelSource where C : IProductCall
+    private readonly struct OfPacked<A, C>(A left, PackedMatrix right, C call) : ITileCall where A : IPanelSource where C : IProductCall
+    {
+        public void Invoke<R, L>() where R : unmanaged, IRowTile<R> where L : unmanaged, ILanes
         {
-            long tileBytes = R.Width * Math.Max(left.Depth, 1) * sizeof(float), tiles = (left.Lines + R.Width - 1) / R.Width;
-            long block = Math.Clamp(LeftBytes / tileBytes, 1, tiles) * R.Width;
-            using var lease = Workspace.Rent(block / R.Width * tileBytes);
-            using var buffer = DeviceMemory.AddScratch(lease.Floats, block / R.Width * tileBytes);
-            for (long first = 0; first < left.Lines; first += block)
+            if (right.Columns > 0)
             {
-                long rows = Math.Min(block, left.Lines - first);
-                if (left.Depth > 0)
-                {
-                    left.Pack<R, L>(new(first, rows, (nint)lease.Floats));
-                }
-                var scalars = new ProductScalars
-                {
-                    FirstRow = first,
-                    Rows = rows,
-                    FirstColumn = firstColumn,
-                    Columns = right.Columns,
-                    Depth = left.Depth,
-                    DepthOfBlock = Gemm.DepthBlock(allColumns, left.Depth),
-                    RowTiles = (rows + R.Width - 1) / R.Width,
-                    Matrices = right.Matrices,
-                };
-                call.Launch<R, L>(
-                    HostArray.Read(lease.Floats, scalars.RowTiles * R.Width * left.Depth, sizeof(float)),
-                    HostArray.Read(right.Data, right.Strips * PackedMatrix.StripColumns * left.Depth / Vector16.Width, Vector16.Width * sizeof(float)),
-                    scalars);
+                Multiply<R, L, A, C>(left, right, 0, right.Columns, call);
             }
         }
+    }
+
+    private static void Multiply<R, L, A, C>(A left, PackedMatrix right, long firstColumn, long allColumns, C call)
+        where R : unmanaged, IRowTile<R>
+        where L : unmanaged, ILanes
+        where A : IPanelSource
+        where C : IProductCall
+    {
+        long tileBytes = R.Count * left.Depth * sizeof(float), tiles = (left.Lines + R.Count - 1) / R.Count;
+        long block = Math.Clamp(LeftBytes / Math.Max(tileBytes, 1), 1, Math.Max(tiles, 1));
+        using var lease = Workspace.Rent(block * tileBytes);
+        using var buffer = DeviceMemory.AddScratch(lease.Floats, block * tileBytes);
+        for (long first = 0; first < left.Lines; first += block * R.Count)
+        {
+            long rows = Math.Min(block * R.Count, left.Lines - first);
+            if (left.Depth > 0)
+            {
+                left.Pack<LeftPanel<R>, L>(new(first, rows, (nint)lease.Floats));
+            }
+            var scalars = new ProductScalars
+            {
+                FirstRow = first,
+                Rows = rows,
+                FirstColumn = firstColumn,
+                Columns = right.Columns,
+                Depth = left.Depth,
+                DepthOfBlock = Gemm.DepthBlock(allColumns, left.Depth),
+                RowTiles = (rows + R.Count - 1) / R.Count,
+                Matrices = right.Matrices,
+            };
+            call.Launch<R, L>(
+                HostArray.Read(lease.Floats, scalars.RowTiles * R.Count * left.Depth, sizeof(float)),
+                HostArray.Read(right.Data, right.Strips * PackedMatrix.StripColumns * left.Depth / Vector16.Width, Vector16.Width * sizeof(float)),
+                scalars);
+        }
+    }
+
+    private sealed class Scope(int? previous) : IDisposable
+    {
+        public void Dispose() => _vectorWidth = previous;
     }
 }

@@ -2,6 +2,24 @@ using ILGPU;
 
 namespace SailVit.Kernels.Backends.Portable;
 
+/// <summary>How many rows or columns of a matrix lie side by side in a panel: a constant to the compiler.</summary>
+internal interface IPanel
+{
+    static abstract int Width { get; }
+}
+
+/// <summary>A panel of the right matrix: the columns of one vector, as <see cref="Cpu.Gemm.PackedMatrix"/> has them.</summary>
+internal readonly struct RightPanel : IPanel
+{
+    public static int Width => Vector16.Width;
+}
+
+/// <summary>A panel of the left matrix: the rows of a tile.</summary>
+internal readonly struct LeftPanel<R> : IPanel where R : unmanaged, IRowTile<R>
+{
+    public static int Width => R.Count;
+}
+
 /// <summary>A matrix in memory, and where its panels go. "Lines" are the rows or columns that lie side by side in a panel.</summary>
 internal struct PackScalars
 {

@@ -25,16 +25,16 @@ internal struct ProductScalars
 /// <see cref="Cpu.Gemm.PackedMatrix"/> has them, both float32. Kernels begin with it and do with the sums what they are for.</summary>
 /// <remarks>Tiles of the same columns follow each other, so that work-items that run together read the same right panels. A group
 /// of a GPU shares nothing but these reads: barriers would bring local memory's speed, and take PoCL ten seconds to compile.</remarks>
-internal static class ProductPortable<R> where R : unmanaged, ITile<R>
+internal static class ProductPortable<R> where R : unmanaged, IRowTile<R>
 {
     /// <summary>Columns of a tile: of one matrix, or half of them of each.</summary>
-    public static long Columns(ProductScalars s) => s.Matrices == 2 ? Vector16.Width : 2 * Vector16.Width;
+    public static long Columns(ProductScalars s) => s.Matrices == 2 ? Vector16.Width : RowTile.Columns;
 
     /// <summary>Tiles of the launch.</summary>
     public static long Tiles(ProductScalars s) => s.RowTiles * ((s.Columns + Columns(s) - 1) / Columns(s));
 
     /// <summary>First row of a tile, counted from the launch's first.</summary>
-    public static long Row(ProductScalars s, long tile) => tile % s.RowTiles * R.Width;
+    public static long Row(ProductScalars s, long tile) => tile % s.RowTiles * R.Count;
 
     /// <summary>First column of a tile, counted from the launch's first; past the last one for work-items without a tile.</summary>
     public static long Column(ProductScalars s, long tile) => tile / s.RowTiles * Columns(s);
@@ -53,7 +53,7 @@ internal static class ProductPortable<R> where R : unmanaged, ITile<R>
             long stop = Math.Min(s.Depth, from + s.DepthOfBlock);
             for (long k = from; k < stop; k++)
             {
-                sum = R.MultiplyAdd(sum, a, at + (k * R.Width), b[x + k], b[y + k]);
+                sum = R.Fma(a, at + (k * R.Count), 1, new(b[x + k], b[y + k]), sum);
             }
             total = R.Add(total, sum);
         }

@@ -7,7 +7,7 @@ namespace SailVit.Kernels.Backends.Portable;
 /// <summary>Sixteen floats side by side: what the product of matrices is made of, and what compilers do not find by themselves.</summary>
 /// <remarks>ILGPU has no vectors. It takes this for a double, a type that no kernel uses, since a device may lack it, and the
 /// backend writes its vector (OpenCL C: float16) wherever ILGPU wrote double. Functions without a body are the backend's; what is not here
-/// cannot be done with one. Its floats are reached by a cast of the view that it lies in.</remarks>
+/// cannot be done with one.</remarks>
 internal readonly struct Vector16(double lanes)
 {
     public const int Width = 16;
@@ -35,9 +35,6 @@ internal readonly struct Vector16(double lanes)
 
     /// <summary>a·b + c, rounded once.</summary>
     public static Vector16 Fma(Vector16 a, Vector16 b, Vector16 c) => new(Fma(a._lanes, b._lanes, c._lanes));
-
-    /// <summary>a·b + c, rounded once.</summary>
-    public static Vector16 MultiplyAdd(float a, Vector16 b, Vector16 c) => new(Fma(Splat(a), b._lanes, c._lanes));
 
     /// <summary>The larger of two; the second where either is NaN.</summary>
     public static Vector16 Max(Vector16 a, Vector16 b) => new(VectorMax(a._lanes, b._lanes));

@@ -57,7 +57,7 @@ internal readonly unsafe struct LinearLaunch<T, F>(LinearOutput o) : IProductCal
     where T : unmanaged, IPortableElement<T>
     where F : unmanaged, ISimdActivation
 {
-    public void Launch<R, L>(HostArray left, HostArray right, ProductScalars product) where R : unmanaged, ITile<R> where L : unmanaged, ILanes
+    public void Launch<R, L>(HostArray left, HostArray right, ProductScalars product) where R : unmanaged, IRowTile<R> where L : unmanaged, ILanes
     {
         var scalars = o.Scalars(product);
         long items = (o.Rows + scalars.RowsOfItem - 1) / scalars.RowsOfItem;
@@ -76,7 +76,7 @@ internal readonly unsafe struct LinearLaunch<T, F>(LinearOutput o) : IProductCal
 
 internal readonly unsafe struct LinearSwiGluLaunch<T>(LinearOutput o) : IProductCall where T : unmanaged, IPortableElement<T>
 {
-    public void Launch<R, L>(HostArray left, HostArray right, ProductScalars product) where R : unmanaged, ITile<R> where L : unmanaged, ILanes
+    public void Launch<R, L>(HostArray left, HostArray right, ProductScalars product) where R : unmanaged, IRowTile<R> where L : unmanaged, ILanes
     {
         HostArray[] arrays =
         [

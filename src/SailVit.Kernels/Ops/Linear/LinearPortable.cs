@@ -26,10 +26,10 @@ internal struct LinearScalars
 internal static class LinearPortable<T, F, R, L>
     where T : unmanaged, IPortableElement<T>
     where F : unmanaged, ISimdActivation
-    where R : unmanaged, ITile<R>
+    where R : unmanaged, IRowTile<R>
     where L : unmanaged, ILanes
 {
-    private const int Width = 2 * Vector16.Width;
+    private const int Width = RowTile.Columns;
 
     /// <summary>One per dtype, activation, tile and number of lanes.</summary>
     public static readonly PortableKernel Kernel = new(Run, L.Count);
@@ -43,11 +43,10 @@ internal static class LinearPortable<T, F, R, L>
         {
             return;
         }
-        var sums = LocalMemory.Allocate<Vector16>(2 * R.Width);
-        R.Store(ProductPortable<R>.Sum(a, b, s.Product, tile), sums, 0);
-        var values = sums.Cast<float>();
+        var values = LocalMemory.Allocate<float>(RowTile.Columns * R.Count);
+        R.Store(values, 0, RowTile.Columns, ProductPortable<R>.Sum(a, b, s.Product, tile));
         long first = ProductPortable<R>.Row(s.Product, tile);
-        int rows = (int)Math.Min(R.Width, s.Product.Rows - first);
+        int rows = (int)Math.Min(R.Count, s.Product.Rows - first);
         for (int r = 0; r < rows; r++)
         {
             // A whole row has a constant length, for which compilers make vectors.
@@ -105,7 +104,7 @@ internal static class LinearPortable<T, F, R, L>
 /// work-item per tile, which has as many columns of each.</summary>
 internal static class LinearSwiGluPortable<T, R, L>
     where T : unmanaged, IPortableElement<T>
-    where R : unmanaged, ITile<R>
+    where R : unmanaged, IRowTile<R>
     where L : unmanaged, ILanes
 {
     private const int Width = Vector16.Width;
@@ -122,11 +121,10 @@ internal static class LinearSwiGluPortable<T, R, L>
         {
             return;
         }
-        var sums = LocalMemory.Allocate<Vector16>(2 * R.Width);
-        R.Store(ProductPortable<R>.Sum(a, b, s.Product, tile), sums, 0);
-        var values = sums.Cast<float>();
+        var values = LocalMemory.Allocate<float>(RowTile.Columns * R.Count);
+        R.Store(values, 0, RowTile.Columns, ProductPortable<R>.Sum(a, b, s.Product, tile));
         long first = ProductPortable<R>.Row(s.Product, tile);
-        int rows = (int)Math.Min(R.Width, s.Product.Rows - first);
+        int rows = (int)Math.Min(R.Count, s.Product.Rows - first);
         for (int r = 0; r < rows; r++)
         {
             long at = ((s.Product.FirstRow + first + r) * s.Columns) + s.Product.FirstColumn + column;

@@ -58,7 +58,7 @@ internal readonly unsafe struct PatchPanels(PatchGrid grid, float* channels, boo
 internal readonly unsafe struct PixelGradientLaunch<T>(PatchScalars scalars, float* channels, byte* pixels, long length) : IProductCall
     where T : unmanaged, IPortableElement<T>
 {
-    public void Launch<R, L>(HostArray left, HostArray right, ProductScalars product) where R : unmanaged, ITile<R> where L : unmanaged, ILanes
+    public void Launch<R, L>(HostArray left, HostArray right, ProductScalars product) where R : unmanaged, IRowTile<R> where L : unmanaged, ILanes
     {
         HostArray[] arrays =
         [

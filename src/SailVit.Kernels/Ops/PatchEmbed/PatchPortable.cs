@@ -159,10 +159,10 @@ internal static class PatchPortable<P, N, W, L>
 /// <summary>The pixels' gradient, scale · sums, each number of each patch put back to its place: a work-item per tile.</summary>
 internal static class PixelGradientPortable<T, R, L>
     where T : unmanaged, IPortableElement<T>
-    where R : unmanaged, ITile<R>
+    where R : unmanaged, IRowTile<R>
     where L : unmanaged, ILanes
 {
-    private const int Width = 2 * Vector16.Width;
+    private const int Width = RowTile.Columns;
 
     /// <summary>One per dtype of pixels, tile and number of lanes.</summary>
     public static readonly PortableKernel Kernel = new(Run, L.Count);
@@ -177,11 +177,10 @@ internal static class PixelGradientPortable<T, R, L>
         {
             return;
         }
-        var sums = LocalMemory.Allocate<Vector16>(2 * R.Width);
-        R.Store(ProductPortable<R>.Sum(a, b, s, tile), sums, 0);
-        var values = sums.Cast<float>();
+        var values = LocalMemory.Allocate<float>(RowTile.Columns * R.Count);
+        R.Store(values, 0, RowTile.Columns, ProductPortable<R>.Sum(a, b, s, tile));
         long first = ProductPortable<R>.Row(s, tile);
-        int rows = (int)Math.Min(R.Width, s.Rows - first);
+        int rows = (int)Math.Min(R.Count, s.Rows - first);
         for (int r = 0; r < rows; r++)
         {
             long patch = PatchPlace.Of(s.FirstRow + first + r, p).At(p);
