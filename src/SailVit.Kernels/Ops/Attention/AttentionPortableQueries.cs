@@ -17,7 +17,7 @@ internal static class AttentionPortableQueries<M, R, L>
     /// <summary>One per mask and number of lanes.</summary>
     public static readonly PortableKernel Kernel = new(Run, L.Count);
 
-    private static int KeyBlock => L.Count == 1 ? 192 : Strip;
+    private static int KeyBlock => L.Count == 1 ? 128 : Strip;
 
     private static int Step => L.Count == 1 ? KeyBlock : KeyBlock + 1;
 
