@@ -76,7 +76,7 @@ internal sealed record Diagnosis(IReadOnlyList<Finding> Findings, IReadOnlyList<
     private static string Explain(BackendKind backend) =>
         backend == BackendKind.Cuda ? "not in this build"
         : !Dispatcher.Available.Contains(backend) ? "no device; the driver's package or pocl-opencl-icd brings one"
-        : backend == BackendKind.OpenCl ? $"norms, activations, swiglu and layer_scale_add, on {OpenClDevices.Current}"
+        : backend == BackendKind.OpenCl ? $"every op, on {OpenClDevices.Current}"
         : "available";
 
     private static string YesNo(bool value) => value ? "yes" : "no";

@@ -62,9 +62,10 @@ internal static class AttentionPortable
         }
         else if (factor != 1)
         {
-            for (long j = 0; j < count; j++)
+            var factors = Vector16.Create(factor);
+            for (long j = 0; j < count; j += Vector16.Width)
             {
-                scores[at + j] *= factor;
+                (Vector16.Load(scores, at + j) * factors).Store(scores, at + j);
             }
         }
     }
