@@ -2,6 +2,7 @@ using SailVit.Kernels.Backends.Cpu;
 using SailVit.Kernels.Backends.OpenCl;
 using SailVit.Kernels.Dispatch;
 using SailVit.Kernels.Interop;
+using SailVit.Kernels.Modules;
 using SailVit.Kernels.Ops.Linear;
 using SailVit.Kernels.Tests.Ops;
 using SailVit.Testing;
@@ -147,6 +148,29 @@ public sealed class OpenClProductTests : IDisposable
             scope.Download(result);
             Assert.Null(Bits.FirstDifference(expected, result));
         }
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void InADeviceScope_NoTensorOfABlockCrosses(bool gated)
+    {
+        using var separate = DeviceScope.ForceSeparateMemory();
+        using var noGrad = no_grad();
+        using var block = gated
+            ? new Block(new RMSNorm(64), new Attention(64, 2), new RMSNorm(64), new SwiGLU(64, 96), 64, BlockNames.Aimv2)
+            : new Block(new LayerNorm(64), new Attention(64, 2, qkvBias: true), new LayerNorm(64), new Mlp(64, 96), 64, BlockNames.Timm, layerScale: 0.1);
+        var x = randn([2, 17, 64]);
+        var expected = block.forward(x);
+        using var scope = new DeviceScope([x, .. block.parameters()]);
+        var result = block.forward(x);
+        long uploaded = scope.UploadedBytes;
+        result = block.forward(x);
+        // The table of attention's heads is made on the host.
+        Assert.InRange(scope.UploadedBytes - uploaded, 0, x.numel() * sizeof(float) / 4);
+        Assert.Equal(0, scope.DownloadedBytes);
+        scope.Download(result);
+        Assert.Null(Bits.FirstDifference(expected, result));
     }
 
     [Fact]

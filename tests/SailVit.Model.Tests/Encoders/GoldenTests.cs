@@ -1,4 +1,5 @@
 using SailVit.Kernels.Backends.Cpu;
+using SailVit.Kernels.Dispatch;
 using SailVit.Model.Checkpoints;
 using SailVit.Model.Encoders;
 using TorchSharp;
@@ -46,8 +47,23 @@ public sealed class GoldenTests
     [MemberData(nameof(Cases))]
     public void OutputsHiddenStatesAndGradients_Agree(string name, SimdWidth width)
     {
-        using var scope = NewDisposeScope();
         using var path = Cpu.Use(width);
+        AssertOutputsHiddenStatesAndGradients(name);
+    }
+
+    [Theory]
+    [InlineData("aimv2_small")]
+    [InlineData("internvit_small")]
+    public void OutputsHiddenStatesAndGradients_AgreeOnOpenCl(string name)
+    {
+        Assert.SkipUnless(Dispatcher.Available.Contains(BackendKind.OpenCl), "This machine has no OpenCL device; packages pocl-opencl-icd and ocl-icd-libopencl1 make one of the processor.");
+        using var path = Dispatcher.Use(BackendKind.OpenCl);
+        AssertOutputsHiddenStatesAndGradients(name);
+    }
+
+    private static void AssertOutputsHiddenStatesAndGradients(string name)
+    {
+        using var scope = NewDisposeScope();
         var folder = TestData.Golden(name);
         using var model = Load(folder);
         using var expected = SafetensorsFile.Open(Path.Combine(folder, "expected.safetensors"));

@@ -6,8 +6,6 @@ namespace SailVit.Kernels.Backends.OpenCl;
 /// <summary>Lines [First, First + Count) of a matrix, and where they go: one of the matrices of a pair, or the only one.</summary>
 internal readonly unsafe record struct PanelRange(long First, long Count, nint To, int Matrices = 1, int Matrix = 0)
 {
-    public long Panels<W>() where W : unmanaged, IPanel => (Count + W.Width - 1) / W.Width;
-
     /// <summary>What a kernel that packs them is told.</summary>
     public PackScalars Scalars<W>(long depth) where W : unmanaged, IPanel => new()
     {
@@ -15,17 +13,15 @@ internal readonly unsafe record struct PanelRange(long First, long Count, nint T
         Lines = Count,
         Depth = depth,
         Chunks = (depth + Panel.Depth - 1) / Panel.Depth,
-        Panels = Panels<W>(),
+        // Of the right one whole strips: a tile reads two panels, though there be no second.
+        Panels = W.Width == Vector16.Width ? PackedMatrix.StripsOf(Count) * PackedMatrix.PanelsPerStrip : (Count + W.Width - 1) / W.Width,
         Matrices = Matrices,
         Matrix = Matrix,
     };
 
     /// <summary>The memory of all matrices' panels.</summary>
-    public HostArray Target<W>(long depth) where W : unmanaged, IPanel
-    {
-        long last = Matrices == 1 ? Panels<W>() : PackedMatrix.StripsOf(Count) * PackedMatrix.PanelsPerStrip * Matrices;
-        return HostArray.Write((void*)To, last * W.Width * depth, sizeof(float));
-    }
+    public HostArray Target<W>(long depth) where W : unmanaged, IPanel =>
+        HostArray.Write((void*)To, Scalars<W>(depth).Panels * Matrices * W.Width * depth, sizeof(float));
 }
 
 /// <summary>An operand of a product before it is packed: its lines are the left one's rows or the right one's columns.</summary>
