@@ -60,9 +60,11 @@ internal sealed class OpPair : BenchPair
     public override (double? Ours, double? Stock) Errors()
     {
         using var scope = NewDisposeScope();
+        // First, so that the gradients of the outputs are made in the case's dtype: in another, the engine would cast them in every call.
+        var ours = Ours();
         var exact = Array.ConvertAll(_leaves, t => t is null ? null! : t.is_floating_point() ? t.detach().to(float64).requires_grad_(t.requires_grad) : t);
         var reference = Call(() => _bench.Stock(exact), exact);
-        return (RelativeError.Worst(Ours(), reference), RelativeError.Worst(Stock(), reference));
+        return (RelativeError.Worst(ours, reference), RelativeError.Worst(Stock(), reference));
     }
 
     protected override void Dispose(bool disposing)
@@ -99,6 +101,6 @@ internal sealed class OpPair : BenchPair
     private Tensor[] GradOutputs(Tensor[] outputs)
     {
         _gradOutputs ??= Array.ConvertAll(outputs, o => Inputs.Normal(o.dtype, o.shape).DetachFromDisposeScope());
-        return outputs[0].dtype == _gradOutputs[0].dtype ? _gradOutputs : Array.ConvertAll(_gradOutputs, g => g.to(float64));
+        return [.. _gradOutputs.Zip(outputs, (g, o) => g.dtype == o.dtype ? g : g.to(o.dtype))];
     }
 }

@@ -2,7 +2,6 @@ using System.Diagnostics;
 using System.Reflection;
 using SailVit.Bench.Measuring;
 using SailVit.Bench.Onnx;
-using SailVit.Kernels.Dispatch;
 using static TorchSharp.torch;
 
 namespace SailVit.Bench;
@@ -24,7 +23,7 @@ public static class BenchRunner
             .Where(t => t is { IsClass: true, IsAbstract: false } && t.IsAssignableTo(typeof(IOpBench)))
             .OrderBy(t => t.Name, StringComparer.Ordinal)
             .SelectMany(t => ((IOpBench)Activator.CreateInstance(t)!).Cases())
-            .Where(c => !c.IsCpuOnly || Dispatcher.Choice != BackendKind.OpenCl),
+            .Where(c => !c.IsCpuOnly || !DevicePair.IsNeeded),
     ];
 
     /// <summary>Why there are no rows against ONNX Runtime; null where there are.</summary>
@@ -55,17 +54,17 @@ public static class BenchRunner
         ArgumentNullException.ThrowIfNull(c);
         ArgumentNullException.ThrowIfNull(limits);
         using var scope = NewDisposeScope();
-        using var pair = DevicePair.Create(c);
+        using var pair = DevicePair.IsNeeded ? new DevicePair(c.Create()) : c.Create();
         // Errors first: a wrong result is not worth timing, and both sides get their first call out of the way.
         var (error, baselineError) = pair.Errors();
-        var timing = Timing.Interleaved(pair, options);
+        var timing = Timing.Interleaved(pair, DevicePair.IsNeeded ? options with { SampleMs = Math.Max(options.SampleMs, DevicePair.SampleMs) } : options);
         var row = new BenchRow
         {
             Op = c.Op,
             Shape = c.Shape,
             DType = Names.Of(c.DType),
             Direction = Names.Of(c.Direction),
-            Backend = Dispatcher.Choice == BackendKind.OpenCl ? "opencl" : "cpu",
+            Backend = DevicePair.IsNeeded ? "opencl" : "cpu",
             Ms = timing.Ours.Median,
             Baseline = c.Baseline,
             BaselineMs = timing.Stock.Median,

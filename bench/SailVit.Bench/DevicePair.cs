@@ -12,8 +12,11 @@ internal sealed class DevicePair(BenchPair pair) : BenchPair
     /// <summary>How long worker threads may spin.</summary>
     public static readonly TimeSpan SpinningEnds = TimeSpan.FromMilliseconds(20);
 
-    /// <summary>The pair of a case, as the backend in use needs it.</summary>
-    public static BenchPair Create(BenchCase c) => Dispatcher.Choice == BackendKind.OpenCl ? new DevicePair(c.Create()) : c.Create();
+    /// <summary>A sample repeats the call so long, that the first after the wait, when threads and caches are cold, weighs little.</summary>
+    public const double SampleMs = 40;
+
+    /// <summary>Whether our side runs on a device.</summary>
+    public static bool IsNeeded => Dispatcher.Choice == BackendKind.OpenCl;
 
     public override Tensor[] Ours() => pair.Ours();
 
