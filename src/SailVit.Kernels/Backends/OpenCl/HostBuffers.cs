@@ -38,8 +38,9 @@ internal sealed unsafe class HostBuffers : IDisposable
         {
             foreach (var buffer in _buffers.Where(b => b is { IsWritten: true, IsKept: false }))
             {
+                // Waited for once, at the end: each wait costs a processor's device as much as a small kernel.
                 int status;
-                void* mapped = clEnqueueMapBuffer(queue, buffer.Handle, 1, MapRead, 0, (nuint)buffer.Bytes, 0, null, null, &status);
+                void* mapped = clEnqueueMapBuffer(queue, buffer.Handle, 0, MapRead, 0, (nuint)buffer.Bytes, 0, null, null, &status);
                 OpenClException.Check(status, nameof(clEnqueueMapBuffer));
                 OpenClException.Check(clEnqueueUnmapMemObject(queue, buffer.Handle, mapped, 0, null, null), nameof(clEnqueueUnmapMemObject));
             }

@@ -80,6 +80,15 @@ internal readonly struct PortableStatistics(float mean, float meanRest, float rs
         return N.Centers ? new(statistics[at + 1], statistics[at + 2], statistics[at]) : new(0, 0, statistics[at]);
     }
 
+    /// <summary>1/√(sum / width + ε), with what the division and the addition lose: an error of r is one of the whole row.</summary>
+    public static float RootOfMean(float sum, float width, float eps)
+    {
+        float mean = sum / width, value = mean + eps;
+        float lost = mean - value + eps + (Builtin.Fma(-mean, width, sum) / width);
+        float r = Builtin.Rsqrt(value);
+        return r > 0 && r < float.PositiveInfinity ? Builtin.Fma(-0.5f * r, lost / value, r) : r;
+    }
+
     /// <summary>(x − μ)·r, or x·r for RMSNorm. The rest of μ goes through a fused product, which no compiler reorders.</summary>
     public float Normalise<N>(float x) where N : unmanaged, INormKind => N.Centers ? Builtin.Fma(x - Mean, Rstd, Shift) : x * Rstd;
 }
@@ -112,7 +121,7 @@ internal static class PortableRow<T, R, N, A, L>
         total = Lanes.Sum<L>(total);
         if (!N.Centers)
         {
-            return new(0, 0, RootOfMean(total, width, eps));
+            return new(0, 0, PortableStatistics.RootOfMean(total, width, eps));
         }
         total /= width;
         float rest = 0, squares = 0;
@@ -131,15 +140,6 @@ internal static class PortableRow<T, R, N, A, L>
         }
         rest = Lanes.Sum<L>(rest) / width;
         float deviations = Builtin.Fma(-rest * width, rest, Lanes.Sum<L>(squares));
-        return new(total, rest, RootOfMean(MathF.Max(deviations, 0), width, eps));
-    }
-
-    /// <summary>1/√(sum / width + ε), with what the division and the addition lose: an error of r is one of the whole row.</summary>
-    private static float RootOfMean(float sum, float width, float eps)
-    {
-        float mean = sum / width, value = mean + eps;
-        float lost = mean - value + eps + (Builtin.Fma(-mean, width, sum) / width);
-        float r = Builtin.Rsqrt(value);
-        return r > 0 && r < float.PositiveInfinity ? Builtin.Fma(-0.5f * r, lost / value, r) : r;
+        return new(total, rest, PortableStatistics.RootOfMean(MathF.Max(deviations, 0), width, eps));
     }
 }
