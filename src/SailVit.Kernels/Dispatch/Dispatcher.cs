@@ -73,6 +73,9 @@ public static class Dispatcher
     /// <summary>Whether the op that is running goes to an OpenCL device.</summary>
     internal static bool UsesOpenCl => Choice == BackendKind.OpenCl;
 
+    /// <summary>Launches of the running op are waited for together, when the result is disposed; null where there is nothing to wait for.</summary>
+    internal static IDisposable? BeginBatch() => UsesOpenCl ? OpenClBatch.Begin(OpenClDevices.Current) : null;
+
     private static BackendKind Require(BackendKind backend, string name) => backend is BackendKind.Auto or BackendKind.Cpu || Available.Contains(backend)
         ? backend
         : throw new PlatformNotSupportedException($"The backend {name} was asked for, but this build and machine offer {string.Join(", ", Available)}.");

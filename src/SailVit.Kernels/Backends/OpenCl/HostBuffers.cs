@@ -27,31 +27,19 @@ internal sealed unsafe class HostBuffers : IDisposable
     /// <summary>The buffer that holds an array, 0 for an absent one, and the array's offset there in elements.</summary>
     public (nint Buffer, int Offset) this[int array] => _places[array].Buffer < 0 ? default : (_buffers[_places[array].Buffer].Handle, checked((int)_places[array].Offset));
 
-    /// <summary>Waits until the host sees what the kernel wrote; for nothing where all of it stays on the device.</summary>
-    public void Return(nint queue)
+    /// <summary>Whether nothing of them is the host's memory.</summary>
+    public bool StayOnDevice => _buffers.TrueForAll(b => b.IsKept);
+
+    /// <summary>Asks for what the kernel wrote, without waiting.</summary>
+    public void Map(nint queue)
     {
-        if (_buffers.TrueForAll(b => b.IsKept))
+        foreach (var buffer in _buffers.Where(b => b is { IsWritten: true, IsKept: false }))
         {
-            return;
+            int status;
+            void* mapped = clEnqueueMapBuffer(queue, buffer.Handle, 0, MapRead, 0, (nuint)buffer.Bytes, 0, null, null, &status);
+            OpenClException.Check(status, nameof(clEnqueueMapBuffer));
+            OpenClException.Check(clEnqueueUnmapMemObject(queue, buffer.Handle, mapped, 0, null, null), nameof(clEnqueueUnmapMemObject));
         }
-        try
-        {
-            foreach (var buffer in _buffers.Where(b => b is { IsWritten: true, IsKept: false }))
-            {
-                // Waited for once, at the end: each wait costs a processor's device as much as a small kernel.
-                int status;
-                void* mapped = clEnqueueMapBuffer(queue, buffer.Handle, 0, MapRead, 0, (nuint)buffer.Bytes, 0, null, null, &status);
-                OpenClException.Check(status, nameof(clEnqueueMapBuffer));
-                OpenClException.Check(clEnqueueUnmapMemObject(queue, buffer.Handle, mapped, 0, null, null), nameof(clEnqueueUnmapMemObject));
-            }
-        }
-        catch
-        {
-            // The kernel may still be running, and its memory goes back to libtorch.
-            _ = clFinish(queue);
-            throw;
-        }
-        OpenClException.Check(clFinish(queue), nameof(clFinish));
     }
 
     public void Dispose()

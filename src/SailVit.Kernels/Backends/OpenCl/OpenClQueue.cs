@@ -56,13 +56,50 @@ internal sealed unsafe class OpenClQueue
             throw new OpenClException($"{kernel.Name} of {groups} rows or blocks has more than OpenCL kernels count ({int.MaxValue}); use smaller batches.");
         }
         var program = Program(kernel);
-        using var buffers = new HostBuffers(this, arrays);
+        var buffers = new HostBuffers(this, arrays);
+        if (OpenClBatch.Of(this) is { } batch)
+        {
+            batch.Add(buffers);
+            Enqueue(kernel, program, groups, buffers, arrays, scalars);
+            return;
+        }
+        using (buffers)
+        {
+            Enqueue(kernel, program, groups, buffers, arrays, scalars);
+            Return([buffers]);
+        }
+    }
+
+    /// <summary>Waits until the host sees what kernels wrote; for nothing where all of it stays on the device.</summary>
+    public void Return(IReadOnlyList<HostBuffers> launched)
+    {
+        if (launched.All(buffers => buffers.StayOnDevice))
+        {
+            return;
+        }
+        try
+        {
+            foreach (var buffers in launched)
+            {
+                buffers.Map(_queue);
+            }
+        }
+        catch
+        {
+            // A kernel may still be running, and its memory goes back to libtorch.
+            _ = clFinish(_queue);
+            throw;
+        }
+        OpenClException.Check(clFinish(_queue), nameof(clFinish));
+    }
+
+    private void Enqueue<A>(PortableKernel kernel, OpenClProgram program, long groups, HostBuffers buffers, ReadOnlySpan<HostArray> arrays, in A scalars) where A : unmanaged
+    {
         lock (_launch)
         {
             SetArguments(program.Kernel, buffers, arrays, scalars);
             nuint global = (nuint)(groups * kernel.GroupSize), local = (nuint)kernel.GroupSize;
             OpenClException.Check(clEnqueueNDRangeKernel(_queue, program.Kernel, 1, null, &global, &local, 0, null, null), $"{kernel.Name} on {_device}");
-            buffers.Return(_queue);
         }
     }
 

@@ -137,6 +137,7 @@ internal static unsafe class NormOp<N> where N : unmanaged, INormKind
             RowsPerChunk = chunks.RowsPerChunk,
             Width = x.Width,
         };
+        using var batch = Dispatcher.BeginBatch();
         NormLaunch<N>.Backward(args, chunks.Count, dy.DType, x.DType);
         return
         [

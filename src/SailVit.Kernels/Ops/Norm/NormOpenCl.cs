@@ -19,10 +19,9 @@ internal static unsafe class NormOpenCl<N> where N : unmanaged, INormKind
 
     public static void Backward(in NormBackwardArgs args, long chunks, DType t, DType r) => PortableDispatch.For(t, new BackwardCall(args, chunks, r));
 
-    // Float32 rows of whole vectors have kernels of their own on processors.
-    private static bool IsVector<T, R>(long width) => typeof(T) == typeof(PortableF32) && typeof(R) == typeof(PortableF32) && VectorRow<N, No>.Takes(width);
-
-    private static PortableKernel Processor<T, R>(long width, PortableKernel vector, PortableKernel scalar) => IsVector<T, R>(width) ? vector : scalar;
+    // Float32 rows of whole vectors have a kernel of their own on processors.
+    private static PortableKernel Processor<T, R>(long width, PortableKernel vector, PortableKernel scalar) =>
+        typeof(T) == typeof(PortableF32) && typeof(R) == typeof(PortableF32) && VectorRow<N, No>.Takes(width) ? vector : scalar;
 
     private readonly struct ForwardCall(NormForwardArgs args, DType r) : IPortableCall
     {
@@ -101,20 +100,20 @@ internal static unsafe class NormOpenCl<N> where N : unmanaged, INormKind
                     ];
                     if (a.DSum == null)
                     {
-                        OpenClRows.Run(Processor<T, R>(a.Width, NormVectorBackward<N, No>.Kernel, NormPortableBackward<T, R, N, No, OneLane>.Kernel), NormPortableBackward<T, R, N, No, ManyLanes>.Kernel, a.Rows, arrays, scalars);
+                        OpenClRows.Run(NormPortableBackward<T, R, N, No, OneLane>.Kernel, NormPortableBackward<T, R, N, No, ManyLanes>.Kernel, a.Rows, arrays, scalars);
                     }
                     else
                     {
-                        OpenClRows.Run(Processor<T, R>(a.Width, NormVectorBackward<N, Yes>.Kernel, NormPortableBackward<T, R, N, Yes, OneLane>.Kernel), NormPortableBackward<T, R, N, Yes, ManyLanes>.Kernel, a.Rows, arrays, scalars);
+                        OpenClRows.Run(NormPortableBackward<T, R, N, Yes, OneLane>.Kernel, NormPortableBackward<T, R, N, Yes, ManyLanes>.Kernel, a.Rows, arrays, scalars);
                     }
                 }
                 if (a.Partials != null)
                 {
                     var partials = HostArray.Write(a.Partials, chunks * a.Width * (N.Centers ? 2 : 1), sizeof(float));
-                    long channels = OpenClRows.UsesManyLanes ? NormPortableParameters<T, R, N, ManyLanes>.Channels : IsVector<T, R>(a.Width) ? NormVectorParameters<N>.Channels : NormPortableParameters<T, R, N, OneLane>.Channels;
+                    long channels = OpenClRows.UsesManyLanes ? NormPortableParameters<T, R, N, ManyLanes>.Channels : NormPortableParameters<T, R, N, OneLane>.Channels;
                     long groups = chunks * ((a.Width + channels - 1) / channels);
                     OpenClRows.Run(
-                        Processor<T, R>(a.Width, NormVectorParameters<N>.Kernel, NormPortableParameters<T, R, N, OneLane>.Kernel), NormPortableParameters<T, R, N, ManyLanes>.Kernel, groups, [x, dy, statistics, partials], scalars);
+                        NormPortableParameters<T, R, N, OneLane>.Kernel, NormPortableParameters<T, R, N, ManyLanes>.Kernel, groups, [x, dy, statistics, partials], scalars);
                 }
             }
         }

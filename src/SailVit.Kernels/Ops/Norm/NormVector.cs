@@ -5,7 +5,7 @@ namespace SailVit.Kernels.Ops.Norm;
 
 /// <summary>Both norms of float32 rows on a processor: a work-item per row, four vectors at a time. A: whether there is a residual.</summary>
 /// <remarks>The arithmetic of <see cref="NormPortableForward{T, R, N, A, L}"/>. Where a loop over channels leaves the vectors to the
-/// device's compiler, it stops every 256 channels to add them up, and takes twice as long.</remarks>
+/// device's compiler, it stops every 256 channels to add them up, and takes half as long again. Backward gained nothing by this.</remarks>
 internal static class NormVectorForward<N, A>
     where N : unmanaged, INormKind
     where A : unmanaged, IFlag
@@ -40,94 +40,15 @@ internal static class NormVectorForward<N, A>
     }
 }
 
-/// <summary>The gradient of the input of both norms of float32 rows on a processor. A: whether the residual output has a gradient.</summary>
-internal static class NormVectorBackward<N, A>
-    where N : unmanaged, INormKind
-    where A : unmanaged, IFlag
-{
-    /// <summary>One per norm.</summary>
-    public static readonly PortableKernel Kernel = new(Run, 1);
-
-    /// <summary>Shapes as in <see cref="NormBackwardArgs"/>. Float32 has one gradient for input and residual: <paramref name="dx"/>.</summary>
-    private static void Run(
-        ArrayView<float> x, ArrayView<float> dy, ArrayView<float> dSum, ArrayView<float> gamma, ArrayView<float> statistics,
-        ArrayView<float> dx, ArrayView<float> none, NormBackwardScalars a)
-    {
-        long row = Grid.IdxX;
-        long xAt = row * a.XStride, dyAt = row * a.DyStride, dSumAt = row * a.DSumStride, result = row * a.Width;
-        var s = PortableStatistics.Load<N>(statistics, row);
-        var row16 = new VectorStatistics(s);
-        Vector16 g0 = Vector16.Zero, g1 = Vector16.Zero, gx0 = Vector16.Zero, gx1 = Vector16.Zero;
-        for (long i = 0; i < a.Width; i += 2 * Vector16.Width)
-        {
-            var v0 = Vector16.Load(dy, dyAt + i) * Vector16.Load(gamma, i);
-            var v1 = Vector16.Load(dy, dyAt + i + Vector16.Width) * Vector16.Load(gamma, i + Vector16.Width);
-            (g0, g1) = (g0 + v0, g1 + v1);
-            gx0 = Vector16.Fma(v0, row16.Center<N>(Vector16.Load(x, xAt + i)), gx0);
-            gx1 = Vector16.Fma(v1, row16.Center<N>(Vector16.Load(x, xAt + i + Vector16.Width)), gx1);
-        }
-        float sumG = N.Centers ? Vector16.Sum(g0 + g1) : 0;
-        var meanG = Vector16.Create(sumG / a.Width);
-        var meanGx = Vector16.Create((Vector16.Sum(gx0 + gx1) - (s.MeanRest * sumG)) * s.Rstd / a.Width);
-        for (long i = 0; i < a.Width; i += Vector16.Width)
-        {
-            var g = Vector16.Load(dy, dyAt + i) * Vector16.Load(gamma, i);
-            // Before anything is rounded: where a row has one value nothing must be left.
-            var v = Vector16.Fma(-row16.Normalise<N>(Vector16.Load(x, xAt + i)), meanGx, N.Centers ? g - meanG : g) * row16.Rstd;
-            (A.IsSet ? v + Vector16.Load(dSum, dSumAt + i) : v).Store(dx, result + i);
-        }
-    }
-}
-
-/// <summary>Partial sums of dγ and dβ of float32 rows on a processor: a work-item per chunk of rows and <see cref="Channels"/> channels,
-/// whose sums stay in registers.</summary>
-internal static class NormVectorParameters<N> where N : unmanaged, INormKind
-{
-    /// <summary>Of a work-item.</summary>
-    public const long Channels = 2 * Vector16.Width;
-
-    /// <summary>One per norm.</summary>
-    public static readonly PortableKernel Kernel = new(Run, 1);
-
-    /// <summary>partials: [Chunks, 2, Width], [Chunks, 1, Width] for RMSNorm.</summary>
-    private static void Run(ArrayView<float> x, ArrayView<float> dy, ArrayView<float> statistics, ArrayView<float> partials, NormBackwardScalars a)
-    {
-        long blocks = a.Width / Channels, chunk = Grid.IdxX / blocks, low = Grid.IdxX % blocks * Channels, high = low + Vector16.Width;
-        Vector16 gamma0 = Vector16.Zero, gamma1 = Vector16.Zero, beta0 = Vector16.Zero, beta1 = Vector16.Zero;
-        long stop = Math.Min(a.Rows, (chunk + 1) * a.RowsPerChunk);
-        for (long row = chunk * a.RowsPerChunk; row < stop; row++)
-        {
-            long xAt = row * a.XStride, dyAt = row * a.DyStride;
-            var row16 = new VectorStatistics(PortableStatistics.Load<N>(statistics, row));
-            Vector16 g0 = Vector16.Load(dy, dyAt + low), g1 = Vector16.Load(dy, dyAt + high);
-            gamma0 = Vector16.Fma(g0, row16.Normalise<N>(Vector16.Load(x, xAt + low)), gamma0);
-            gamma1 = Vector16.Fma(g1, row16.Normalise<N>(Vector16.Load(x, xAt + high)), gamma1);
-            (beta0, beta1) = (beta0 + g0, beta1 + g1);
-        }
-        long to = chunk * a.Width * (N.Centers ? 2 : 1);
-        gamma0.Store(partials, to + low);
-        gamma1.Store(partials, to + high);
-        if (N.Centers)
-        {
-            beta0.Store(partials, to + a.Width + low);
-            beta1.Store(partials, to + a.Width + high);
-        }
-    }
-}
-
 /// <summary>A row's statistics in every lane.</summary>
 internal readonly struct VectorStatistics(PortableStatistics s)
 {
     private readonly Vector16 _mean = Vector16.Create(s.Mean);
     private readonly Vector16 _shift = Vector16.Create(s.Shift);
-
-    public readonly Vector16 Rstd = Vector16.Create(s.Rstd);
-
-    /// <summary>x − μ, without the rest of μ; x for RMSNorm.</summary>
-    public Vector16 Center<N>(Vector16 x) where N : unmanaged, INormKind => N.Centers ? x - _mean : x;
+    private readonly Vector16 _rstd = Vector16.Create(s.Rstd);
 
     /// <summary>(x − μ)·r, or x·r for RMSNorm.</summary>
-    public Vector16 Normalise<N>(Vector16 x) where N : unmanaged, INormKind => N.Centers ? Vector16.Fma(x - _mean, Rstd, _shift) : x * Rstd;
+    public Vector16 Normalise<N>(Vector16 x) where N : unmanaged, INormKind => N.Centers ? Vector16.Fma(x - _mean, _rstd, _shift) : x * _rstd;
 }
 
 /// <summary>Sums over a float32 row of x, or of x + residual.</summary>
