@@ -137,7 +137,8 @@ internal static unsafe class NormOp<N> where N : unmanaged, INormKind
             RowsPerChunk = chunks.RowsPerChunk,
             Width = x.Width,
         };
-        using var batch = Dispatcher.BeginBatch();
+        // Of a rounded sum, scratch of one launch would be lent again while it is used.
+        using var batch = args.OfRoundedSum ? null : Dispatcher.BeginBatch();
         NormLaunch<N>.Backward(args, chunks.Count, dy.DType, x.DType);
         return
         [
