@@ -53,6 +53,9 @@ internal sealed class OpPair : BenchPair
         _ours = !_backward && bench.OursPrepared is { } prepare ? prepare(_leaves) : () => bench.Ours(_leaves);
     }
 
+    /// <summary>Those of the gradients that timed calls are given.</summary>
+    internal IEnumerable<ScalarType> GradientDTypes => (_gradOutputs ?? []).Select(g => g.dtype);
+
     public override Tensor[] Ours() => Call(_ours, _leaves);
 
     public override Tensor[] Stock() => Call(() => _bench.Stock(_leaves), _leaves);

@@ -62,6 +62,15 @@ public sealed class HarnessTests
     }
 
     [Fact]
+    public void GradientsOfOutputs_HaveTheirDType_AlsoAfterTheReference()
+    {
+        using var scope = NewDisposeScope();
+        using var pair = (OpPair)Product().Cases().Last().Create();
+        pair.Errors();
+        Assert.Equal([ScalarType.Float32], pair.GradientDTypes);
+    }
+
+    [Fact]
     public void GradientsDoNotAccumulateOverCalls()
     {
         using var scope = NewDisposeScope();
